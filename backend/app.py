@@ -25,8 +25,9 @@ from backend.city.bank_cards import BankCard
 from backend.city.binding import BoundCity, read_unbound_values, watch_binding
 from backend.city.declarations import check_declarations, check_guards, exclusive_roles, grantable_roles
 from backend.city.ended_access import EndedAccess, follow_ended_access
+from backend.city.following_releases import follow_releases
 from backend.city.notices import Notice
-from backend.city.releases import RulebookPointer, RulebookRelease, follow_releases
+from backend.city.releases import RulebookPointer, RulebookRelease
 from backend.city.service import (
     City,
     Integration,
@@ -243,7 +244,9 @@ def open_city(
         roles=grantable_roles(services),
         exclusive_roles=exclusive_roles(services),
         documents=documents_of(services),
+        stored_facts=[stored for service in services for stored in service.stored_facts],
         personal_data={one.name: one.personal_data for one in services if one.personal_data is not None},
+        decisions={one.name: one.decisions for one in services if one.decisions},
         acts={action: text for service in services for action, text in service.acts.items()},
         authorities={role: text for service in services for role, text in service.authorities.items()},
     )

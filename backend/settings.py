@@ -81,6 +81,13 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     insurance_public_key: Annotated[
         str, Meta(pattern="^[0-9a-fA-F]*$", description="the public SM2 key of the insurance, in hexadecimal")
     ] = ""
+    api: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https?://.+)?$",
+            description="the address of the API that `chengma login` signs in to; that of host and port if empty",
+        ),
+    ] = ""
     host: Annotated[str, Meta(min_length=1, description="the address to listen on")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535, description="the port to listen on")] = 8000
     mllp_host: Annotated[str, Meta(min_length=1, description="the address on which `chengma his listen` listens")] = (

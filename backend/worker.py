@@ -19,7 +19,7 @@ from prometheus_client.core import Metric
 
 from backend.app import discover_parts, open_city
 from backend.city.binding import read_unbound_values, watch_binding
-from backend.city.releases import follow_releases
+from backend.city.following_releases import follow_releases
 from backend.city.service import City
 from backend.jobs.celery import (
     READY_SECONDS,

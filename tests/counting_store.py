@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from backend.store import Document, Order, Page, Scalar, Store
+from backend.store import Document, Order, Page, Part, Scalar, Store, StoredBatch
 
 D = TypeVar("D", bound=Document)
 
@@ -59,6 +59,13 @@ class CountingStore:
     def scan(self, kind: type[D], *, after: str = "") -> AsyncIterator[D]:
         self.calls["scan", kind.__name__] += 1
         return self._store.scan(kind, after=after)
+
+    async def parts(self, kind: type[Document], number: int) -> list[Part]:
+        return await self._store.parts(kind, number)
+
+    def read_stored(self, kind: type[Document], part: Part, fields: Sequence[str]) -> AsyncIterator[StoredBatch]:
+        self.calls["read_stored", kind.__name__] += 1
+        return self._store.read_stored(kind, part, fields)
 
     async def restore(self, documents: Sequence[Document]) -> None:
         await self._store.restore(documents)

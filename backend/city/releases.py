@@ -1,14 +1,12 @@
 """Rulebooks in the store: a release is immutable and identified by its digest; one pointer names the release in force.
 
-Publishing and activating are two steps, so that a second person can approve in between. Running processes read the
-pointer every two seconds and replace their whole City, which contains the rulebook: a running request keeps the City
-that it started with.
+Publishing and activating are two steps, so that a second person can approve in between. An activation takes effect at
+once or at a future instant, and is one write either way: the pointer holds what is `scheduled`, and each process
+compares its instant with the clock. See `following_releases` for how processes follow the pointer.
 """
 
 import asyncio
-import logging
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import ClassVar
 from zoneinfo import ZoneInfo
@@ -17,21 +15,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.city.audit_log import UNLOGGED, Act, AuditedDocument, city_act, with_act
-from backend.city.service import City
-from backend.jobs.beside import beside
-from backend.rulebook import InvalidRulebook, Rulebook, SourceFile, make_rulebook
+from backend.rulebook import Rulebook, SourceFile, make_rulebook
 from backend.rulebook.needs import RuleModule, check_needs, facts_of
 from backend.security.identity import Caller
-from backend.store import Index, Store, StoreUnavailable
+from backend.store import Conflict, Duplicate, Index, Store
 from backend.store.retention import Retention
 from backend.store.time import to_ms
-from backend.store.update import insert_or_get
+from backend.store.update import insert_or_get, update_document
 
-POLL_SECONDS = 2.0
 MAX_HISTORY = 100
 IN_FORCE = "in-force"
-
-_log = logging.getLogger("chengma.rules")
 
 
 class RulebookRelease(AuditedDocument, kw_only=True):
@@ -58,14 +51,18 @@ class RulebookRelease(AuditedDocument, kw_only=True):
 
 
 class Activation(Struct, frozen=True):
-    """The rulebook with this digest was put in force at `since`."""
+    """The rulebook with this digest is in force from `since`. `account` activated it, empty for the city's machine."""
 
     digest: str
     since: datetime
+    account: str = ""
 
 
 class RulebookPointer(AuditedDocument, kw_only=True):
-    """The history of activations; the release of the last one is in force. There is one such document."""
+    """The history of activations, and the one that is `scheduled`. There is one such document.
+
+    The release of the last one in the `past` is in force, or that of the scheduled one once its instant has come.
+    """
 
     collection: ClassVar[str] = "rulebook_pointers"
     indexes: ClassVar[tuple[Index, ...]] = (UNLOGGED,)
@@ -76,10 +73,40 @@ class RulebookPointer(AuditedDocument, kw_only=True):
     )
 
     past: tuple[Activation, ...]
+    scheduled: Activation | None = None
+
+    def in_force(self, now: datetime) -> Activation | None:
+        """Return the activation that is in force at `now`, the latest instant that the caller knows."""
+        if self.scheduled is not None and self.scheduled.since <= now:
+            return self.scheduled
+        return self.past[-1] if self.past else None
+
+    def pending(self, now: datetime) -> Activation | None:
+        """Return the scheduled activation if its instant has not come."""
+        return self.scheduled if self.scheduled is not None and self.scheduled.since > now else None
+
+    def settled(self, now: datetime) -> "RulebookPointer":
+        """Return the pointer with a scheduled activation whose instant has come in its past, and the city's act.
+
+        From then on it is in force whatever the clock of a process says. Returns the same object if there is none.
+        """
+        if self.scheduled is None or self.scheduled.since > now:
+            return self
+        act = city_act("rules.activated", self.scheduled.digest, self.scheduled.since)
+        settled = replace(self, past=_appended(self.past, self.scheduled), scheduled=None)
+        return with_act(settled, act)
 
 
 class UnknownRelease(Exception):
     """No release has this digest, or the digests of several releases begin with it."""
+
+
+class ActivationPending(Exception):
+    """Another activation is scheduled, and must take effect or be cancelled first."""
+
+    def __init__(self, scheduled: Activation) -> None:
+        super().__init__(f"the release {scheduled.digest[:16]} is scheduled for {scheduled.since.isoformat()}")
+        self.scheduled = scheduled
 
 
 async def store_release(
@@ -108,19 +135,55 @@ async def store_release(
     return await insert_or_get(store, with_act(release, act or city_act("rules.published", rulebook.digest, now)))
 
 
-async def activate_release(store: Store, digest: str, now: datetime, *, act: Act | None = None) -> None:
-    """Put a release in force, with its act. Without an act, the city itself did so; one in force already stays.
+async def read_pointer(store: Store) -> RulebookPointer:
+    """Return the pointer; one that is not stored yet if there was no activation."""
+    return await store.get(RulebookPointer, IN_FORCE) or RulebookPointer(id=IN_FORCE, past=())
 
-    Raises UnknownRelease, or Conflict if someone else activates one at the same time.
+
+def with_activation(pointer: RulebookPointer, entry: Activation, now: datetime) -> RulebookPointer:
+    """Return the pointer with an activation, which is scheduled if its instant is later than now.
+
+    Returns the same pointer if its release is in force already. Raises ActivationPending while another is scheduled.
+    """
+    settled = pointer.settled(now)
+    current = settled.in_force(now)
+    if current is not None and current.digest == entry.digest:
+        return pointer
+    if settled.scheduled is not None:
+        raise ActivationPending(settled.scheduled)
+    if entry.since > now:
+        return replace(settled, scheduled=entry)
+    return replace(settled, past=_appended(settled.past, entry))
+
+
+async def activate_release(store: Store, digest: str, now: datetime) -> None:
+    """Put a release in force by the city's own machine; one in force already stays.
+
+    Raises UnknownRelease, ActivationPending, or Conflict if someone else activates one at the same time.
     """
     if await store.get(RulebookRelease, digest) is None:
         raise UnknownRelease(f"there is no release {digest}")
-    pointer = await store.get(RulebookPointer, IN_FORCE)
-    entry, act = Activation(digest, now), act or city_act("rules.activated", digest, now)
-    if pointer is None:
-        await store.insert(with_act(RulebookPointer(id=IN_FORCE, past=(entry,)), act))
-    elif pointer.past[-1].digest != digest:
-        await store.replace(with_act(replace(pointer, past=(*pointer.past[1 - MAX_HISTORY :], entry)), act))
+    pointer = await read_pointer(store)
+    changed = with_activation(pointer, Activation(digest, now), now)
+    if changed is not pointer:
+        await store_pointer(store, with_act(changed, city_act("rules.activated", digest, now)))
+
+
+async def settle_activation(store: Store, now: datetime) -> None:
+    """Move a scheduled activation whose instant has come to the past ones."""
+    await update_document(store, lambda: store.get(RulebookPointer, IN_FORCE), lambda pointer: pointer.settled(now))
+
+
+async def store_pointer(store: Store, pointer: RulebookPointer) -> None:
+    """Store a changed pointer. Raises Conflict if someone else changed it since it was read."""
+    try:
+        await (store.replace(pointer) if pointer.revision else store.insert(pointer))
+    except Duplicate as duplicate:  # somebody else made the first activation of the city
+        raise Conflict(RulebookPointer.collection, IN_FORCE, 0) from duplicate
+
+
+def _appended(past: tuple[Activation, ...], entry: Activation) -> tuple[Activation, ...]:
+    return (*past[1 - MAX_HISTORY :], entry)
 
 
 async def release_named(store: Store, beginning: str) -> str:
@@ -128,14 +191,15 @@ async def release_named(store: Store, beginning: str) -> str:
     digests = [release.id async for release in store.scan(RulebookRelease) if release.id.startswith(beginning)]
     if len(digests) != 1:
         problem = "more than one release begins" if digests else "no release begins"
-        raise UnknownRelease(f"{problem} with {beginning!r}; `chengma rules releases` lists them")
+        raise UnknownRelease(f"{problem} with {beginning!r}; `chengma rules log` lists them")
     return digests[0]
 
 
-async def digest_in_force(store: Store) -> str | None:
-    """Return the digest of the release in force; None if no release has been published."""
+async def digest_in_force(store: Store, now: datetime) -> str | None:
+    """Return the digest of the release in force at `now`; None if there is none."""
     pointer = await store.get(RulebookPointer, IN_FORCE)
-    return pointer.past[-1].digest if pointer is not None else None
+    activation = None if pointer is None else pointer.in_force(now)
+    return None if activation is None else activation.digest
 
 
 async def released_rulebook(
@@ -156,45 +220,3 @@ async def released_rulebook(
         return rulebook
 
     return await asyncio.to_thread(make)
-
-
-async def load_active_rulebook(city: City) -> City:
-    """Return the City with the rulebook that is in force now. Raises InvalidRulebook or StoreUnavailable."""
-    digest = await digest_in_force(city.store)
-    if digest is None or digest == city.rulebook.digest:
-        return city
-    zone = ZoneInfo(city.settings.time_zone)
-    rulebook = await released_rulebook(city.store, digest, city.rule_modules, zone, city.rulebook)
-    _log.info("rulebook %s is in force", digest[:16])
-    return replace(city, rulebook=rulebook)
-
-
-@asynccontextmanager
-async def follow_releases(
-    current: Callable[[], City], replace_city: Callable[[City], None]
-) -> AsyncGenerator[None, None]:
-    """Use the rulebook in force, and each one that is put in force later, until the end of the block.
-
-    Raises InvalidRulebook at the start; later, a rulebook that does not fit is logged and not used.
-    """
-    with suppress(StoreUnavailable):  # the next poll tries again
-        replace_city(await load_active_rulebook(current()))
-    async with beside(_poll(current, replace_city)):
-        yield
-
-
-async def _poll(current: Callable[[], City], replace_city: Callable[[City], None]) -> None:
-    refused = ""
-    while True:
-        await asyncio.sleep(POLL_SECONDS)
-        try:
-            city = current()
-            updated = await load_active_rulebook(city)
-            if updated is not city:
-                replace_city(updated)
-        except StoreUnavailable:
-            continue  # the rulebook stays in force; the missing store is reported elsewhere
-        except InvalidRulebook as error:
-            if str(error) != refused:
-                refused = str(error)
-                _log.error("the published rulebook does not fit this edition and is not used: %s", error)

@@ -19,6 +19,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 
+from backend.city.decisions import StoredDecision
 from backend.city.fast_clock import to_the_millisecond
 from backend.city.person import Person
 from backend.i18n import Text
@@ -26,6 +27,7 @@ from backend.jobs.tasks import JobQueue
 from backend.problems import Problem
 from backend.rulebook import Rulebook
 from backend.rulebook.needs import RuleModule
+from backend.rulebook.preview.groups import Groups
 from backend.security.field_encryption import FieldEncryption
 from backend.security.keyring import Keyring
 from backend.security.standing import Standing
@@ -55,10 +57,14 @@ class City(Struct, frozen=True):
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     rule_modules: Sequence[RuleModule] = ()
     """The rule modules that the services evaluate; every rulebook in force has them."""
+    stored_facts: Sequence["StoredFacts"] = ()
+    """The facts of everybody that the services store, for previews of a draft of the rules."""
     documents: Sequence[type[Document]] = ()
     """The kinds of all documents that the city stores."""
     personal_data: Mapping[str, object] = {}
     """What each service holds on a person, a PersonalData; see `backend.city.personal_data.personal_data_of`."""
+    decisions: Mapping[str, "Mapping[str, FindDecisions]"] = {}
+    """How each service finds the decisions that it stores; see `Service.decisions`."""
     roles: frozenset[str] = frozenset()
     """The roles that the services declare, except those of systems; no other can be granted."""
     exclusive_roles: frozenset[frozenset[str]] = frozenset()
@@ -83,6 +89,10 @@ class City(Struct, frozen=True):
     def port(self, protocol: type[P]) -> P:
         """Return the integration that implements `protocol`, a service's port."""
         return cast("P", self.ports[protocol])
+
+
+FindDecisions = Callable[[City, datetime], AsyncIterator[StoredDecision]]
+"""Yields the decisions that were made since an instant, with the facts of then."""
 
 
 class CodeFormat(Struct, frozen=True):
@@ -160,6 +170,10 @@ class OpenMatter(Struct, frozen=True):
     amount_fen: int | None = None
 
 
+FactsOf = Callable[[City, str], Awaitable[Struct | None]]
+"""Returns the facts that a rule module would now read of a person (by id); None if the service does not know them."""
+
+
 Find = Callable[[City, Subject], AsyncIterator[Any]]
 KeepUntil = Callable[[City, Any, datetime], Awaitable[datetime | None]]
 
@@ -206,6 +220,24 @@ class PersonalData(Struct, frozen=True, kw_only=True):
     end: Callable[[City, Subject], Awaitable[list[OpenMatter]]] = _nothing_open
 
 
+class StoredFacts(Struct, frozen=True, kw_only=True):
+    """Where a service keeps the facts of everybody, so that a preview can decide its `modules` for a whole city.
+
+    Documents of `kind` hold the facts in `field`. `history` names a list of earlier results and the field of its items
+    that is the result, and `history_results` are its words. A result is worse if it is later in the module's order, or
+    earlier.
+    """
+
+    kind: type[Document]
+    modules: Sequence[str]
+    field: str = "facts"
+    history: tuple[str, str] | None = None
+    history_item: type[Struct] | None = None
+    history_results: tuple[str, ...] = ()
+    later_is_worse: bool = True
+    groups: Groups | None = None
+
+
 class Service(Struct, frozen=True, kw_only=True):
     """Something that the city offers to citizens: its routes, documents, roles and rule modules.
 
@@ -219,6 +251,8 @@ class Service(Struct, frozen=True, kw_only=True):
     documents: Sequence[type[Document]] = ()
     rule_modules: Sequence[RuleModule] = ()
     """The rule modules that it evaluates, with the facts that they may read and the results that it can handle."""
+    stored_facts: Sequence[StoredFacts] = ()
+    """The facts that it stores of everybody, for the preview of a draft of its rules."""
     roles: Sequence[str] = ()
     """The roles that its guards require. Several services may declare the same role."""
     system_roles: Sequence[str] = ()
@@ -234,8 +268,12 @@ class Service(Struct, frozen=True, kw_only=True):
     synthesize: Callable[[City, Random, Sequence[Person]], Iterable[Document]] | None = None
     codes: Sequence[CodeFormat] = ()
     demo: Demo | None = None
+    decisions: Mapping[str, FindDecisions] = {}
+    """How the decisions of rule modules that it stores are found, by module; `*` stands for any name."""
     personal_data: PersonalData | None = None
     """What it holds on a person, for the export of their data and for closing their account."""
+    present_facts: Mapping[str, FactsOf] = {}
+    """The facts of a person as of now, by rule module, whose name may end in `*`; officers have verdicts explained."""
 
 
 class ProblemFormat(Struct, frozen=True, kw_only=True):

@@ -38,7 +38,7 @@ def report_errors() -> Generator[None, None, None]:
 
     from backend.city.binding import WrongCity
     from backend.city.declarations import InvalidCity
-    from backend.city.releases import UnknownRelease
+    from backend.city.releases import ActivationPending, UnknownRelease
     from backend.cli.preflight import NotReady
     from backend.rulebook import InvalidRulebook
     from backend.security.field_encryption import UndecryptableField
@@ -54,6 +54,7 @@ def report_errors() -> Generator[None, None, None]:
         message = Text(zh=f"规则中有{count}处错误", en=f"{count} fault{'s' if count > 1 else ''} in the rules")
         raise AuthorError(message) from error
     except (
+        ActivationPending,
         InvalidCity,
         InvalidKeys,
         NotReady,

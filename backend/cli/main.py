@@ -50,6 +50,8 @@ _LAZY_COMMANDS = {
     "audit": ("backend.cli.audit", "audit"),
     "staff": ("backend.cli.staff", "staff"),
     "verify": ("backend.cli.verify", "verify"),
+    "login": ("backend.cli.login", "login"),
+    "logout": ("backend.cli.login", "logout"),
 }
 
 

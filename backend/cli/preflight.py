@@ -23,7 +23,7 @@ from pymongo.uri_parser import parse_uri
 
 from backend.app import documents_of, read_rules
 from backend.city.binding import bind_city
-from backend.city.releases import digest_in_force, released_rulebook
+from backend.city.releases import IN_FORCE, RulebookPointer, released_rulebook
 from backend.city.service import Service, discover_integrations, rule_modules_of
 from backend.rulebook.needs import RuleModule
 from backend.security.keyring import Keyring
@@ -217,6 +217,11 @@ async def check_schema(settings: Settings, store: Store, migrations: Sequence[Mi
 
 
 async def _check_rulebook(store: Store, rule_modules: Sequence[RuleModule], time_zone: ZoneInfo) -> None:
-    digest = await digest_in_force(store)
-    if digest is not None:
-        await released_rulebook(store, digest, rule_modules, time_zone)
+    """Check that this edition can use the release in force, and the one that is scheduled. Raises InvalidRulebook."""
+    pointer = await store.get(RulebookPointer, IN_FORCE)
+    if pointer is None:
+        return
+    now = datetime.now(UTC)
+    for activation in (pointer.in_force(now), pointer.pending(now)):
+        if activation is not None:
+            await released_rulebook(store, activation.digest, rule_modules, time_zone)

@@ -54,7 +54,7 @@ async def _store_and_rulebook(city: City) -> tuple[str, str]:
     loaded = city.rulebook.digest[:16]
     try:
         async with asyncio.timeout(READY_SECONDS):
-            digest = await digest_in_force(city.store)
+            digest = await digest_in_force(city.store, city.now())
             await check_writable(city.store, city.now())
     except StoreNotWritable:
         return "cannot write", "ok"

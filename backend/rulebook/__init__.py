@@ -4,8 +4,9 @@ Read `modules.module`, then `language.checker`, then `verdict`.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -14,16 +15,19 @@ from msgspec import Struct
 from backend.i18n import Text
 from backend.rulebook.language.compiler import NEVER
 from backend.rulebook.language.explainer import Step, explain
-from backend.rulebook.modules.consistency import check_consistency, check_references
+from backend.rulebook.language.tree import Node
+from backend.rulebook.modules.consistency import check_consistency, check_references, check_shadowed_together
 from backend.rulebook.modules.lint import lint
+from backend.rulebook.modules.meaning import check_meaning
 from backend.rulebook.modules.module import Module, Rule
 from backend.rulebook.modules.module_reader import read_module
 from backend.rulebook.source import NO_HELP, Fault, InvalidRulebook, Location, SourceFile
-from backend.rulebook.verdict import ModuleEvaluator, Verdict
+from backend.rulebook.verdict import Law, ModuleEvaluator, Outcome, Verdict
 
 __all__ = ["InvalidRulebook", "Rulebook", "SourceFile", "Verdict", "load_rulebook", "make_rulebook", "read_rules"]
 
 CASES = ".cases"
+PERSONAS = "personas"
 
 
 class Rulebook:
@@ -98,11 +102,24 @@ class Rulebook:
             verdict = self.evaluate(module, facts, verdict.changes_at)
             yield verdict
 
-    def explain(self, module: str, facts: Struct, at: datetime, *, on: date | None = None) -> list[tuple[Rule, Step]]:
-        """Return every rule in force with its evaluated condition, step by step."""
+    def explain(
+        self,
+        module: str,
+        facts: Struct,
+        at: datetime,
+        *,
+        on: date | None = None,
+        observe: Callable[[Rule, Node, Step], None] | None = None,
+    ) -> list[tuple[Rule, Step]]:
+        """Return every rule in force with its evaluated condition, step by step.
+
+        `observe` is called with each evaluated node of each rule, and its step.
+        """
         law = self._evaluators[module].law_at(at, on)
         names = {"facts": facts, "now": at, **law.parameter_values}
-        return [(rule, explain(rule.text, rule.condition, names)) for rule in law.rules]
+        return [
+            (rule, explain(rule.text, rule.condition, names, observe and partial(observe, rule))) for rule in law.rules
+        ]
 
     def in_force(self, module: str, at: datetime, *, on: date | None = None) -> tuple[Rule, ...]:
         """Return the rules in force at the instant `at`, or on the day `on`."""
@@ -114,6 +131,14 @@ class Rulebook:
         Raises KeyError for a module that is not in this rulebook, and ValueError for an instant outside 1900 to 2149.
         """
         return self._evaluators[module].law_at(at, on).terms
+
+    def law(self, module: str, at: datetime) -> Law:
+        """Return the law of a module at an instant. Raises KeyError or ValueError, as `evaluate` does."""
+        return self._evaluators[module].law_at(at, None)
+
+    def outcome(self, module: str, law: Law, fired: int) -> Outcome:
+        """Return what a law of a module decides if the rules of these bits fire."""
+        return law.outcomes.get(fired) or self._evaluators[module].outcome(law, fired)
 
     def compile(self) -> None:
         """Compile the law of all periods now rather than at its first use."""
@@ -161,6 +186,8 @@ def make_rulebook(
                 check_consistency(module, file)
                 if strict:
                     lint(module, file)
+                    check_shadowed_together(module, file)
+                    check_meaning(module, file)
         if module is not None:
             modules[name] = module
             digest.update(f"{name}\0{file.text}\0".encode())
@@ -206,7 +233,7 @@ def _rule_files(folder: Path) -> list[Path]:
             en="run the command in the folder of the checkout, or set CHENGMA_RULES to the folder of the rules",
         )
         raise InvalidRulebook([Fault(str(folder), Location(1, 1), message, advice, code="R001")])
-    found = sorted(path for path in folder.rglob("*.y*ml") if not path.stem.endswith(CASES))
+    found = sorted(path for path in folder.rglob("*.y*ml") if not path.stem.endswith(CASES) and path.stem != PERSONAS)
     if not found:
         message = Text(zh="文件夹中没有规则模块（*.yaml）", en="the folder contains no rule module (*.yaml)")
         raise InvalidRulebook([Fault(str(folder), Location(1, 1), message, code="R001")])

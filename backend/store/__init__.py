@@ -73,6 +73,27 @@ class Page(Struct, Generic[D], frozen=True):
     cursor: str | None
 
 
+class Part(Struct, frozen=True):
+    """A part of a collection: the documents after `after`, up to and including `up_to`, in the store's own order.
+
+    None leaves an end open.
+    """
+
+    after: str | int | None = None
+    up_to: str | int | None = None
+
+
+class StoredBatch(Struct, frozen=True):
+    """Documents as they are stored, one after the other in `buffer`.
+
+    `starts` are where they begin; None if each begins with its length, as in BSON.
+    """
+
+    encoding: Literal["bson", "msgpack"]
+    buffer: bytes
+    starts: list[int] | None = None
+
+
 class Duplicate(Exception):
     """A document with this id, or with the same values in a unique index, already exists.
 
@@ -162,6 +183,17 @@ class Store(Protocol):
         """Yield a whole collection by ascending id, starting after `after`, while others read and write.
 
         A document that exists from start to end is yielded exactly once.
+        """
+        ...
+
+    async def parts(self, kind: type[Document], number: int) -> list[Part]:
+        """Return up to `number` parts of about the same size, which together hold the whole collection."""
+        ...
+
+    def read_stored(self, kind: type[Document], part: Part, fields: Sequence[str]) -> AsyncIterator[StoredBatch]:
+        """Yield the documents of a part as they are stored, while others read and write.
+
+        Fields that are not in `fields` may be missing. For readers of a whole city that need no objects.
         """
         ...
 

@@ -12,7 +12,7 @@ from litestar.testing import TestClient
 from msgspec.structs import replace
 
 from backend.app import create_app
-from backend.city import releases
+from backend.city import following_releases
 from backend.city.releases import (
     Activation,
     RulebookPointer,
@@ -60,9 +60,9 @@ async def publish(store: Store, folder: Path) -> Rulebook:
 
 def test_a_release_returns_the_rulebook_that_was_published(address: str, tmp_path: Path) -> None:
     async def work(store: Store) -> None:
-        assert await digest_in_force(store) is None
+        assert await digest_in_force(store, NOW) is None
         published = await publish(store, edition(tmp_path / "one", "All is well"))
-        assert await digest_in_force(store) == published.digest
+        assert await digest_in_force(store, NOW) == published.digest
         read = await released_rulebook(store, published.digest, NEEDED, CITY)
         assert read.digest == published.digest
         assert read.modules.keys() == published.modules.keys()
@@ -87,9 +87,9 @@ def test_a_rollback_selects_a_release_by_the_beginning_of_its_digest(address: st
     async def work(store: Store) -> None:
         one = await publish(store, edition(tmp_path / "one", "All is well"))
         two = await publish(store, edition(tmp_path / "two", "Nothing at all"))
-        assert await digest_in_force(store) == two.digest
+        assert await digest_in_force(store, NOW) == two.digest
         await activate_release(store, await release_named(store, one.digest[:10]), NOW)
-        assert await digest_in_force(store) == one.digest
+        assert await digest_in_force(store, NOW) == one.digest
         pointer = await store.get(RulebookPointer, "in-force")
         assert pointer is not None
         assert [entry.digest for entry in pointer.past] == [one.digest, two.digest, one.digest]
@@ -112,14 +112,14 @@ def test_one_of_two_concurrent_activations_is_in_force_afterwards(address: str, 
         both = (activate_release(store, digest, NOW) for digest in digests[:2])
         outcomes = await asyncio.gather(*both, return_exceptions=True)
         assert {type(outcome) for outcome in outcomes} <= {Conflict, type(None)}
-        assert await digest_in_force(store) in digests[:2]
+        assert await digest_in_force(store, NOW) in digests[:2]
 
     work_in(address, work)
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(releases, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(following_releases, "POLL_SECONDS", 0.05)
 
 
 def publish_and_wait(client: TestClient[Litestar], folder: Path) -> Rulebook:
@@ -176,7 +176,7 @@ def test_a_release_that_does_not_fit_is_logged_and_not_used(
 
     client.blocking_portal.call(publish_broken)
     wait_until(warnings)
-    client.blocking_portal.call(asyncio.sleep, 4 * releases.POLL_SECONDS)
+    client.blocking_portal.call(asyncio.sleep, 4 * following_releases.POLL_SECONDS)
     assert len(warnings()) == 1, "it is logged once"
     assert client.app.state.city.rulebook is city.rulebook
     answer = client.get("/health/ready")

@@ -150,7 +150,7 @@ def test_a_published_rulebook_that_does_not_fit_this_edition_is_refused_with_its
     shutil.copytree(ROOT / "rules", rules)
     publish = [sys.executable, "-m", "backend", "rules", "publish", str(rules)]
     subprocess.run([sys.executable, "-m", "backend", "migrate"], env=environment, check=True, capture_output=True)
-    subprocess.run(publish, env=environment, check=True, capture_output=True)
+    subprocess.run(publish, env=environment | {"CHENGMA_DEVELOPMENT": "true"}, check=True, capture_output=True)
     with sqlite3.connect(tmp_path / "city.db") as connection:
         ((digest, body),) = connection.execute("SELECT id, body FROM rulebook_releases").fetchall()
         release = msgspec.msgpack.decode(body)

@@ -7,16 +7,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from click.testing import CliRunner, Result
-from msgspec.structs import replace
 
-from backend.city.releases import IN_FORCE, RulebookPointer, RulebookRelease
 from backend.city.service import discover_services, rule_modules_of
-from backend.cli.operations import with_store
 from backend.cli.rules import rules
 from backend.rulebook import load_rulebook
 from backend.rulebook.needs import facts_of
-from backend.settings import read_settings
-from backend.store import Store
 from tests.conftest import ROOT
 
 CONTACT = '{"contacts": [{"level": "close", "at": "2022-05-15T12:00:00+08:00"}]}'
@@ -51,10 +46,11 @@ otherwise: {then: 0, because: {zh: 您没有学位, en: You have no degree}}
 
 
 DEEP = "[" * 50_000
+DEVELOPMENT = {"CHENGMA_DEVELOPMENT": "true"}
 
 
 def run(*arguments: str, given: str | None = None, folder: Path = ROOT / "rules") -> Result:
-    return CliRunner().invoke(rules, arguments, input=given, env={"CHENGMA_RULES": str(folder)})
+    return CliRunner().invoke(rules, arguments, input=given, env=DEVELOPMENT | {"CHENGMA_RULES": str(folder)})
 
 
 @pytest.fixture
@@ -228,7 +224,14 @@ def test_a_part_of_the_rules_is_refused(city_rules: Path, command: str) -> None:
     found = run(command, str(city_rules))
     assert found.exit_code == 1
     assert "frame.yaml:1:1: R048 the module 'health_code.frame' is missing, which the city evaluates" in found.output
-    assert run("releases").output.startswith("No release has been published")
+    assert not (city_rules.parent / "var").exists(), "nothing was published"
+
+
+def test_publishing_in_one_step_is_for_development_alone(city_rules: Path) -> None:
+    found = CliRunner().invoke(rules, ["publish", str(city_rules)], env={"LC_ALL": "C"})
+    assert found.exit_code == 1
+    assert "In a city, use:\n  chengma rules release" in found.output
+    assert not (city_rules.parent / "var").exists(), "nothing was published"
 
 
 def test_a_module_whose_file_name_has_a_hyphen_is_refused_with_a_name_that_works(city_rules: Path) -> None:
@@ -240,27 +243,6 @@ def test_a_module_whose_file_name_has_a_hyphen_is_refused_with_a_name_that_works
     assert found.exit_code == 1
     assert "the path gives the module the name 'talent_code.benefits.public-transport'" in found.output
     assert "rename the file or folder: up to 64 lower-case letters, digits and _" in found.output
-
-
-def test_a_release_that_the_city_can_no_longer_use_is_not_put_in_force_again(city_rules: Path) -> None:
-    assert run("publish", str(city_rules)).exit_code == 0
-    rename_a_reason(city_rules, "All is well")
-    assert run("publish", str(city_rules)).exit_code == 0
-
-    async def lose_a_module(store: Store) -> str:
-        pointer = await store.get(RulebookPointer, IN_FORCE)
-        assert pointer is not None
-        release = await store.get(RulebookRelease, pointer.past[0].digest)
-        assert release is not None
-        files = {name: text for name, text in release.files.items() if name != "health_code.frame"}
-        await store.replace(replace(release, files=files))
-        return release.id
-
-    first = with_store(read_settings({}), lose_a_module)
-    found = run("rollback", first[:16])
-    assert found.exit_code == 1
-    assert "the module 'health_code.frame' is missing" in found.output
-    assert run("releases").output.splitlines()[-1].split()[0] != first[:16]
 
 
 @pytest.mark.parametrize(

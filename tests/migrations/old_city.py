@@ -19,8 +19,8 @@ import msgspec
 from pymongo import MongoClient
 
 from backend.app import documents_of, open_city
+from backend.city.following_releases import load_active_rulebook
 from backend.city.person import Person
-from backend.city.releases import load_active_rulebook
 from backend.city.service import City, discover_integrations, discover_services
 from backend.jobs.tasks import Job, discover_tasks
 from backend.security.field_encryption import FieldEncryption

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from backend.app import create_app
-from backend.city.releases import load_active_rulebook
+from backend.city.following_releases import load_active_rulebook
 from backend.city.service import City
 from backend.jobs.tasks import discover_tasks
 from backend.security.identity import Caller

@@ -152,6 +152,20 @@ def test_a_case_may_expect_a_number_and_the_rule_that_decided(tmp_path: Path) ->
     assert refund_faults(tmp_path, "long_delay_fen") == ["3:89: expected a whole number"]
 
 
+def test_a_case_may_expect_some_of_the_terms_in_force(tmp_path: Path) -> None:
+    parts = "[{percent: 40}, {percent: 60, after: 30d}]"
+    assert refund_faults(tmp_path, f"{{terms: {{budget_fen: 500000, parts: {parts}}}}}") == []
+    assert refund_faults(tmp_path, "{terms: {paid: card}}") == [
+        "3:97: an hour late: terms is paid: cash, expected paid: card"
+    ]
+    assert refund_faults(tmp_path, "{terms: {payed: card}}") == ["3:98: unknown field 'payed' of RefundTerms"]
+
+
+def test_a_case_of_a_module_without_terms_expects_none(tmp_path: Path) -> None:
+    (found,) = faults(tmp_path, CASES.replace("{result: half, rule: child", "{terms: {}, rule: child"))
+    assert found == "fare.cases.yaml:6:21: a module on Rider has no `terms` (remove `terms`)"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "fault"),
     [

@@ -24,7 +24,7 @@ parameters:
 rules:
   - id: student
     from: 2020-01-01
-    when: facts.student
+    when: facts.student && facts.age * 100000000 < income_fen
     then: low_fen
     source: "[S] council"
     because: {zh: 学生罚款50元, en: The fine of a student is 50 yuan}
@@ -122,8 +122,8 @@ def test_the_terms_of_a_module_need_marked_sources(tmp_path: Path) -> None:
             "value: 5000,",
             "value: 6000,",
             [
-                f"20:23: {NO_PARAMETER} ('low_fen' is 60 yuan)",
-                f"20:57: {NO_PARAMETER} ('low_fen' is 60 yuan)",
+                f"20:23: {NO_PARAMETER} ('low_fen' is 60 yuan, 'income_fen' is 10,000,000 yuan)",
+                f"20:57: {NO_PARAMETER} ('low_fen' is 60 yuan, 'income_fen' is 10,000,000 yuan)",
                 f"30:9: {NO_PARAMETER} ('high_fen' is 200 yuan, 'high_fen' is 300 yuan)",
                 f"31:29: {NO_PARAMETER} ('high_fen' is 200 yuan, 'high_fen' is 300 yuan)",
             ],

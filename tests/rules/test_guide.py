@@ -11,7 +11,8 @@ from msgspec import Struct
 from backend.benefits.claim import PastClaim
 from backend.benefits.offers import split_into_instalments
 from backend.rulebook import InvalidRulebook, Rulebook, load_rulebook, read_file
-from backend.rulebook.modules.cases import read_cases, run_cases
+from backend.rulebook.modules.case_reader import read_cases
+from backend.rulebook.modules.cases import run_cases
 from backend.rulebook.modules.declared_facts import declared_facts
 from backend.rulebook.needs import facts_of
 from backend.services.medical_credit import service as medical_credit

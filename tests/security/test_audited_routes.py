@@ -63,7 +63,12 @@ AUDITED: dict[str, list[str] | str] = {
     "POST /v1/rulebook-releases": ["rules.published"],
     "GET /v1/rulebook-releases": OF_RULES,
     "GET /v1/rulebook-releases/{digest:str}": OF_RULES,
-    "POST /v1/rulebook-releases/{digest:str}/activations": ["rules.activated"],
+    "GET /v1/rulebook-releases/{digest:str}/review": OF_RULES,
+    "GET /v1/rulebook-activations": OF_RULES,
+    "POST /v1/rulebook-checks": OF_RULES,
+    "POST /v1/rulebook-releases/{digest:str}/approvals": ["rules.approved"],
+    "POST /v1/rulebook-releases/{digest:str}/activations": ["rules.activated", "rules.activation_scheduled"],
+    "DELETE /v1/rulebook-releases/{digest:str}/activations": ["rules.activation_cancelled"],
     "POST /v1/talent-reviews": ["talent_code.review_requested"],
     "POST /v1/talent-verifications": ["talent_code.verified"],
     "POST /v1/talent-redemptions": ["talent_code.redeemed"],
@@ -83,6 +88,9 @@ ABOUT_NOBODY = {
     "health_code.source_account_removed",
     "rules.published",
     "rules.activated",
+    "rules.activation_scheduled",
+    "rules.activation_cancelled",
+    "rules.approved",
 }
 """Actions that no person reads: they concern a hospital's day, a source or the rules, or are not in force yet."""
 

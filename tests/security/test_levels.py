@@ -9,7 +9,7 @@ from backend.security.identity import citizen, person_present
 from tests.conftest import ROOT
 
 LEVELS = {citizen: 2, person_present: 3}
-BY_THE_BODY = {"POST /v1/school-lookups": 2}
+BY_THE_BODY = {"POST /v1/school-lookups": 2, "POST /v1/school-lookups/explanations": 2}
 """Routes that need a level for a part of what they do."""
 
 

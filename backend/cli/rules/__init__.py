@@ -10,10 +10,18 @@ import click
 _COMMANDS = {
     "check": "check",
     "test": "check",
-    "publish": "releases",
-    "releases": "releases",
-    "rollback": "releases",
+    "publish": "publish",
+    "release": "release",
+    "approve": "release",
+    "activate": "release",
+    "cancel": "release",
+    "rollback": "release",
+    "log": "release",
     "explain": "explain",
+    "coverage": "coverage",
+    "case": "case",
+    "diff": "diff",
+    "replay": "replay",
 }
 """The module of each command; its function has the name of the command."""
 

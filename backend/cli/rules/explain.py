@@ -12,13 +12,12 @@ import click
 import msgspec
 
 from backend.cli.errors import load_settings
+from backend.cli.rules.instants import instant
 from backend.cli.rules.loading import load, needed_modules, rulebook_in_force
 from backend.cli.rules.printed_explanation import Printer
 from backend.rulebook.explanation.details import explanation_details
 from backend.rulebook.explanation.explanation import Explanation, explain_verdict
 from backend.rulebook.explanation.plain import sentences
-from backend.rulebook.language.operation import EvaluationError
-from backend.rulebook.language.temporal import parse_instant
 from backend.rulebook.modules.struct_reader import StructReader
 from backend.rulebook.modules.yaml_document import read_document
 from backend.rulebook.needs import best_end
@@ -30,15 +29,6 @@ if TYPE_CHECKING:
     from backend.rulebook.modules.module import Module
 
 
-def _instant(_context: click.Context, _option: click.Parameter, text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        return parse_instant(text)
-    except EvaluationError as error:
-        raise click.BadParameter(str(error)) from error
-
-
 @click.command()
 @click.argument("module")
 @click.option(
@@ -47,7 +37,8 @@ def _instant(_context: click.Context, _option: click.Parameter, text: str | None
     type=click.File(encoding="utf-8"),
     help="The facts, in YAML or JSON; - reads them from standard input.",
 )
-@click.option("--at", callback=_instant, help="The instant to decide for, with its offset from UTC (default: now).")
+@click.option("--person", help="Use the present facts of this person: their id, or that of their code. It is logged.")
+@click.option("--at", callback=instant, help="The instant to decide for, with its offset from UTC (default: now).")
 @click.option(
     "--on", type=click.DateTime(["%Y-%m-%d"]), help="Use the rules in force on this day (default: the day of --at)."
 )
@@ -62,6 +53,7 @@ def _instant(_context: click.Context, _option: click.Parameter, text: str | None
 def explain(
     module: str,
     given: TextIO | None,
+    person: str | None,
     at: datetime | None,
     on: datetime | None,
     folder: Path | None,
@@ -80,9 +72,7 @@ def explain(
     rulebook = load(settings, folder, strict=False) if folder is not None else rulebook_in_force(settings)
     if module not in rulebook.modules:
         raise click.ClickException(f"there is no module {module!r}; use one of: {', '.join(sorted(rulebook.modules))}")
-    if given is None:
-        raise click.UsageError("name a file of facts with --facts, or - for standard input")
-    facts = _read_facts(given, rulebook.modules[module])
+    facts = _facts(rulebook.modules[module], given, person, at)
     at, day, zone = at or datetime.now(UTC), on.date() if on else None, ZoneInfo(settings.time_zone)
     language = language or _language()
     if only_rule is not None:
@@ -130,7 +120,21 @@ def _wanted(module: Module, text: str | None) -> str | int | None:
         raise click.ClickException(f"{text!r} is not a whole number, as the results of {module.name} are") from None
 
 
-def _read_facts(given: TextIO, module: Module) -> Struct:
+def _facts(module: Module, given: TextIO | None, person: str | None, at: datetime | None) -> Struct:
+    if (given is None) == (person is None):
+        raise click.UsageError("name a file of facts with --facts (- for standard input), or a person with --person")
+    if given is not None:
+        return read_facts(given, module)
+    assert person is not None
+    if at is not None:
+        raise click.UsageError("--person uses the facts as of now; leave out --at")
+    from backend.cli.rules.present_facts import read_present_facts
+
+    return read_present_facts(module.name, person)
+
+
+def read_facts(given: TextIO, module: Module) -> Struct:
+    """Read the facts of one person. Prints each fault, and exits with 1."""
     try:
         file = SourceFile(given.name, given.read().removeprefix("\ufeff"), [])
     except UnicodeDecodeError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -12,11 +13,13 @@ from backend.city.releases import digest_in_force, released_rulebook
 from backend.city.service import discover_services, rule_modules_of
 from backend.cli.errors import report_errors
 from backend.rulebook import load_rulebook
-from backend.rulebook.modules.cases import run_cases
+from backend.rulebook.modules.cases import FailedCase, FailedCases, run_cases
 from backend.rulebook.needs import RuleModule, check_needs, facts_of
 from backend.store.connect import store_file
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from backend.rulebook import Rulebook
     from backend.settings import Settings
     from backend.store import Store
@@ -38,9 +41,27 @@ def test_folder(settings: Settings, folder: Path | None) -> tuple[Rulebook, int]
     """Run all cases below a folder; return its rulebook and the number of cases."""
     where, needed = folder or Path(settings.rules), needed_modules()
     with report_errors():
-        rulebook, cases = run_cases(where, facts_of(needed), ZoneInfo(settings.time_zone))
+        try:
+            rulebook, cases = run_cases(where, facts_of(needed), ZoneInfo(settings.time_zone))
+        except FailedCases as error:
+            _print_table(error.failed)
+            raise
         check_needs(rulebook, needed, str(where))
         return rulebook, cases
+
+
+def _print_table(failed: Sequence[FailedCase]) -> None:
+    """Print failed cases as a table: name, expected, actual and the reason that the rules give."""
+    if not failed:
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("case", "expected", "actual", "reason", show_lines=True)
+    for each in failed:
+        reason = f"{each.rule}: {each.because.zh}\n{each.because.en}"
+        table.add_row(each.name, f"{each.key}: {each.expected}", f"{each.key}: {each.actual}", reason)
+    Console(markup=False, highlight=False, emoji=False).print(table)
 
 
 def needed_modules() -> list[RuleModule]:
@@ -48,7 +69,8 @@ def needed_modules() -> list[RuleModule]:
     return rule_modules_of(discover_services())
 
 
-def _store_exists(settings: Settings) -> bool:
+def store_exists(settings: Settings) -> bool:
+    """Return whether the store of the settings may hold releases; an embedded one that was never made does not."""
     file = store_file(settings.store)
     return file is None or file.exists()
 
@@ -58,13 +80,13 @@ def rulebook_in_force(settings: Settings) -> Rulebook:
     from backend.cli.operations import with_store
 
     async def read(store: Store) -> Rulebook | None:
-        digest = await digest_in_force(store)
+        digest = await digest_in_force(store, datetime.now(UTC))
         if digest is None:
             return None
         return await released_rulebook(store, digest, needed_modules(), ZoneInfo(settings.time_zone))
 
     with report_errors():
-        published = with_store(settings, read) if _store_exists(settings) else None
+        published = with_store(settings, read) if store_exists(settings) else None
     return published or load(settings, None, strict=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import click
@@ -34,7 +35,8 @@ class Printer:
     def __init__(self, zone: ZoneInfo, language: str) -> None:
         self.zone = zone
         self.language = language
-        self.console = Console(highlight=False, soft_wrap=True, emoji=False)
+        colours = None if os.environ.get("NO_COLOR") else "auto"
+        self.console = Console(highlight=False, soft_wrap=True, emoji=False, color_system=colours)
 
     def explanation(self, found: Explanation) -> None:
         """Print a verdict, the way out, the deciding rule step by step, and each other rule with its reason."""
@@ -42,8 +44,8 @@ class Printer:
         if found.way_out is not None:
             self._lines(self._way_out(found.way_out))
         self._line("")
-        if found.deciding is not None:
-            self._lines(self._deciding(found, found.deciding))
+        if found.decisive is not None:
+            self._lines(self._decisive(found, found.decisive))
         for other in found.others:
             self._lines(self._other(other))
 
@@ -91,7 +93,7 @@ class Printer:
         yield f"  changes with the same facts: {until}"
         yield f"  rulebook {verdict.rulebook[:16]}"
 
-    def _deciding(self, found: Explanation, step: Step) -> Iterator[str]:
+    def _decisive(self, found: Explanation, step: Step) -> Iterator[str]:
         yield f"✓ {found.verdict.rule} → {found.then}"
         yield from self._steps(found.source, step)
 

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
@@ -9,15 +10,19 @@ from backend.i18n import Text
 from backend.rulebook import Verdict
 from backend.rulebook.explanation.candidates import Candidate
 from backend.rulebook.explanation.explanation import Explanation, OtherRule
+from backend.rulebook.explanation.values import display
 from backend.rulebook.explanation.way_out import By, Kind, Way, WayOut
 from backend.rulebook.language.explainer import Failure, Step
+
+Scalar = str | int | float | bool | None
+"""A value in JSON; instants and durations are texts in RFC 3339 and as authors write them."""
 
 
 class LaterVerdict(Struct, frozen=True, gc=False):
     """A verdict from an instant on."""
 
     at: datetime
-    result: Any
+    result: str | int | tuple[str, ...]
     rule: str
     because: Text
 
@@ -33,8 +38,8 @@ class ActDetails(Struct, frozen=True, gc=False):
     by: By
     field: str
     element: int | None
-    values: dict[str, Any]
-    before: Any
+    values: dict[str, Scalar]
+    before: Scalar
     at: datetime | None
     days: int | None
 
@@ -87,7 +92,7 @@ class ExplanationDetails(Struct, frozen=True):
     fired: tuple[str, ...]
     changes_at: datetime | None
     rulebook: str
-    deciding: StepDetails | None
+    decisive: StepDetails | None
     others: list[OtherRule]
     upcoming: list[LaterVerdict]
     way_out: WayOutDetails | None
@@ -109,7 +114,7 @@ def explanation_details(explanation: Explanation) -> ExplanationDetails:
         fired=verdict.fired,
         changes_at=verdict.changes_at,
         rulebook=verdict.rulebook,
-        deciding=explanation.deciding and _step(explanation.deciding),
+        decisive=explanation.decisive and _step(explanation.decisive),
         others=explanation.others,
         upcoming=[later_verdict(one) for one in explanation.upcoming],
         way_out=explanation.way_out and way_out_details(explanation.way_out),
@@ -140,14 +145,14 @@ def _way(way: Way) -> WayDetails:
 
 def _act(candidate: Candidate) -> ActDetails:
     change = candidate.change
-    values = dict(candidate.values)
+    values = {name: _scalar(value) for name, value in candidate.values}
     return ActDetails(
         change.what,
         change.by,
         change.path,
         candidate.element,
         values,
-        candidate.before,
+        _scalar(candidate.before),
         candidate.at,
         candidate.days or None,
     )
@@ -156,3 +161,13 @@ def _act(candidate: Candidate) -> ActDetails:
 def _step(step: Step) -> StepDetails:
     value = {"fails": step.value.reason} if isinstance(step.value, Failure) else step.value
     return StepDetails(" ".join(step.text.split()), value, [_step(inner) for inner in step.steps])
+
+
+def _scalar(value: Any) -> Scalar:  # noqa: ANN401  a value of the facts
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case datetime():
+            return value.isoformat().replace("+00:00", "Z")
+        case _:
+            return display(value, ZoneInfo("UTC"))

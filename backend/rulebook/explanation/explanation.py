@@ -33,7 +33,7 @@ class OtherRule(Struct, frozen=True):
 class Explanation(Struct, frozen=True):
     """Why a module decides what it does.
 
-    `then` and `source` are those of the deciding rule, `deciding` is its condition step by step, None if no rule fired.
+    `then` and `source` are those of the deciding rule, `decisive` is its condition step by step, None if no rule fired.
     `in_fen` says that the numbers of the module are amounts. `others` are the other rules in force, those with a better
     result first. `upcoming` are the next verdicts for unchanged facts. By the law of another day, neither these nor a
     way out are computed.
@@ -46,7 +46,7 @@ class Explanation(Struct, frozen=True):
     then: str | int
     in_fen: bool
     source: str
-    deciding: Step | None
+    decisive: Step | None
     others: list[OtherRule]
     upcoming: list[Verdict]
     way_out: WayOut | None
@@ -70,16 +70,16 @@ def explain_verdict(
     verdict = rulebook.evaluate(module, facts, at, on=on)
     content = rulebook.modules[module]
     explained = rulebook.explain(module, facts, at, on=on)
-    deciding = next(((rule, step) for rule, step in explained if rule.id == verdict.rule), None)
+    decisive = next(((rule, step) for rule, step in explained if rule.id == verdict.rule), None)
     return Explanation(
         module,
         content.title,
         content.strategy,
         verdict,
-        deciding[0].then if deciding else content.otherwise.then,
+        decisive[0].then if decisive else content.otherwise.then,
         content.numeric and any(str(rule.then).endswith("_fen") for rule in content.rules),
-        deciding[0].source if deciding else "",
-        deciding[1] if deciding else None,
+        decisive[0].source if decisive else "",
+        decisive[1] if decisive else None,
         _others(content, rulebook.evaluator(module).law_at(at, on), verdict, facts, best),
         list(_upcoming(rulebook, module, facts, at)) if on is None else [],
         None

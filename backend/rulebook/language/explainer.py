@@ -3,7 +3,7 @@
 It is the reference implementation of the language, including errors; the compiler must always agree with it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,14 +30,19 @@ class Step:
     steps: tuple["Step", ...] = ()
 
 
-def explain(text: str, node: Node, values: Mapping[str, Any]) -> Step:
+Observe = Callable[[Node, "Step"], None]
+"""Called with each evaluated node and its step, in the order of evaluation."""
+
+
+def explain(text: str, node: Node, values: Mapping[str, Any], observe: Observe | None = None) -> Step:
     """Evaluate `node`, the checked tree of `text`, with the values of its names."""
-    return _Explainer(text).step(node, dict(values))
+    return _Explainer(text, observe).step(node, dict(values))
 
 
 @dataclass(frozen=True)
 class _Explainer:
     text: str
+    observe: Observe | None = None
 
     def step(self, node: Node, values: Mapping[str, Any]) -> Step:
         match node:
@@ -69,7 +74,10 @@ class _Explainer:
                 return self._macro(node, values)
 
     def _step(self, node: Node, value: object, steps: Iterable[Step] = ()) -> Step:
-        return Step(self.text[node.start : node.end], value, tuple(steps))
+        step = Step(self.text[node.start : node.end], value, tuple(steps))
+        if self.observe is not None:
+            self.observe(node, step)
+        return step
 
     def _apply(self, node: Apply, values: Mapping[str, Any]) -> Step:
         steps = [self.step(argument, values) for argument in node.arguments]

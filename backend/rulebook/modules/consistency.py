@@ -3,10 +3,11 @@
 Finds rules that never fire, never decide or overlap under `unique`, and references to unknown modules.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import date
 from itertools import combinations
 
+from backend.i18n import Text
 from backend.rulebook.language.satisfiability import compared_terms, satisfiable
 from backend.rulebook.modules.module import Module, Rule
 from backend.rulebook.source import SourceFile, suggest
@@ -22,18 +23,56 @@ def check_consistency(module: Module, file: SourceFile) -> None:
     if module.strategy == "unique":
         _check_overlaps(sound, file)
         return
-    compared = {rule.id: compared_terms(rule.condition) for rule in sound}
     for rule in sound:
-        for overriding in _overriding(module, sound, rule):
-            related = not compared[rule.id] or compared[rule.id] & compared[overriding.id]
-            if (
-                related
-                and _covers(overriding, rule)
-                and not satisfiable((rule.condition, True), (overriding.condition, False))
-            ):
-                advice = f"{overriding.id!r} in line {overriding.location.line} always fires with it and decides"
-                file.fault(rule.location, f"{rule.id!r} is shadowed: it never decides", advice)
-                break
+        overriding = _shadowing(module, sound, rule)
+        if overriding is not None:
+            advice = f"{overriding.id!r} in line {overriding.location.line} always fires with it and decides"
+            file.fault(rule.location, f"{rule.id!r} is shadowed: it never decides", advice)
+
+
+def check_shadowed_together(module: Module, file: SourceFile) -> None:
+    """Add a fault for each rule that never decides because on each day several others together always do."""
+    if module.strategy == "unique":
+        return
+    for rule in module.rules:
+        if _shadowing(module, module.rules, rule) is None:
+            _check_shadowed_together(rule, list(_related(module, module.rules, rule)), file)
+
+
+def _related(module: Module, rules: Sequence[Rule], rule: Rule) -> Iterator[Rule]:
+    """Yield the rules that decide if they fire with this one, and whose conditions could follow from its condition."""
+    compared = compared_terms(rule.condition)
+    for other in _overriding(module, rules, rule):
+        if not compared or compared & compared_terms(other.condition):
+            yield other
+
+
+def _shadowing(module: Module, rules: Sequence[Rule], rule: Rule) -> Rule | None:
+    """Return a rule that always fires with this one and decides, or None."""
+    for other in _related(module, rules, rule):
+        if _covers(other, rule) and not satisfiable((rule.condition, True), (other.condition, False)):
+            return other
+    return None
+
+
+def _check_shadowed_together(rule: Rule, overriding: list[Rule], file: SourceFile) -> None:
+    ends = [other.until for other in overriding if other.until is not None]
+    days = sorted(day for day in {_begin(rule), *map(_begin, overriding), *ends} if _begin(rule) <= day < _end(rule))
+    named: dict[str, Rule] = {}
+    for day in days:
+        others = [other for other in overriding if _begin(other) <= day < _end(other)]
+        if not others or satisfiable((rule.condition, True), *((other.condition, False) for other in others)):
+            return
+        named |= {other.id: other for other in others}
+    message = Text(
+        zh=f"规则“{rule.id}”从不起决定作用：它触发时，总有其他规则先决定",
+        en=f"{rule.id!r} never decides: whenever it fires, one of several other rules does",
+    )
+    advice = Text(
+        zh="、".join(f"“{other.id}”（第{other.location.line}行）" for other in named.values()),
+        en=", ".join(f"{other.id!r} in line {other.location.line}" for other in named.values()),
+    )
+    file.fault(rule.location, message, advice, "R064")
 
 
 def check_references(module: Module, known: Collection[str], file: SourceFile) -> None:
@@ -45,7 +84,7 @@ def check_references(module: Module, known: Collection[str], file: SourceFile) -
                 file.fault(dated.location, f"these terms name {name!r}, which is not a module", suggest(name, known))
 
 
-def _overriding(module: Module, rules: list[Rule], rule: Rule) -> Iterator[Rule]:
+def _overriding(module: Module, rules: Sequence[Rule], rule: Rule) -> Iterator[Rule]:
     """Yield the rules that decide if they fire together with `rule`."""
     before = True
     for other in rules:

@@ -29,7 +29,7 @@ def check_changes_covered(
     module: Module, instants: Collection[object], zone: ZoneInfo, file: SourceFile, cases_path: str
 ) -> None:
     """Add a fault for each midnight at which the law changes, unless cases are at it and at the second before."""
-    for day, location in _changes(module):
+    for day, location in changes(module):
         begin = midnight(day, zone)
         edges = {begin - SECOND: "the last second before the law changes", begin: "when the law changes"}
         for instant, what in edges.items():
@@ -38,7 +38,7 @@ def check_changes_covered(
                 file.fault(location, f"no case is dated {local}, {what}", f"add one to {cases_path}")
 
 
-def _changes(module: Module) -> Iterator[tuple[date, Location]]:
+def changes(module: Module) -> Iterator[tuple[date, Location]]:
     """Yield the days on which a rule, or a parameter that a rule in force uses, changes; with the first cause."""
     dated = [*module.rules, *(value for parameter in module.parameters.values() for value in parameter.values)]
     causes = {item.until: item.location for item in reversed(dated) if item.until is not None}

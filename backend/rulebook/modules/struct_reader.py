@@ -1,5 +1,6 @@
 """Reads Structs from YAML, such as the facts of a case, by the types of their fields."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -31,7 +32,13 @@ class StructReader(FieldReader):
             self.file.fault(value.location, Text(zh=f"事实有误：{error}", en=str(error)), NO_HELP, "R028")
             return None
 
-    def _fields(self, value: YamlValue, struct: type[Struct]) -> dict[str, Any]:
+    def partial(self, value: YamlValue, struct: type[Struct]) -> Mapping[str, Any] | None:
+        """Read some fields of a Struct; those that it requires may be missing. Returns None if one is invalid."""
+        before = len(self.file.faults)
+        values = self._fields(value, struct, whole=False)
+        return None if len(self.file.faults) > before else values
+
+    def _fields(self, value: YamlValue, struct: type[Struct], *, whole: bool = True) -> dict[str, Any]:
         if not isinstance(value, YamlMapping):
             message = Text(
                 zh=f"此处应为 {struct.__name__} 的字段；没有字段时写 {{}}",
@@ -52,7 +59,7 @@ class StructReader(FieldReader):
             elif not (field.optional and _is_null(entry)):
                 values[entry.key] = self._field(entry.value, field.type, money=is_money(entry.key))
         for required in msgspec.structs.fields(struct):
-            if required.required and required.name not in value.entries:
+            if whole and required.required and required.name not in value.entries:
                 message = Text(
                     zh=f"{struct.__name__} 缺少字段“{required.name}”",
                     en=f"{struct.__name__} needs the field {required.name!r}",

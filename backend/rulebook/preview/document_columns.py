@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from backend.rulebook.preview import bson_reader, msgpack_reader
 from backend.rulebook.preview.columns import Columns, Texts, columns_of
-from backend.rulebook.preview.documents import ID, TEXT_BITS, Bytes, Integers, Reading
+from backend.rulebook.preview.documents import TEXT_BITS, Bytes, Integers, Reading
 from backend.rulebook.preview.layout import ABSENT, PEOPLE
 from backend.rulebook.preview.rows import FITS, FULL, MAX_DEPTH
 
@@ -71,7 +71,7 @@ class DocumentReader:
             stride = len(table.columns)
             slots = pool[begin : begin + rows * stride].reshape(rows, stride)
             for column in table.columns:
-                if column.form == "text" and column.path != ID:
+                if column.form == "text":
                     slots[:, column.slot] = self._numbered(data, slots[:, column.slot])
             tables.append(slots)
         return columns_of(layout, tables, self.texts)

@@ -47,6 +47,7 @@ _KINDS: dict[Form, int] = {
     "bool": BOOL,
     "word": WORD,
     "text": TEXT,
+    "place": TEXT,
 }
 
 ID: Path = ("id",)
@@ -194,7 +195,7 @@ def _finished(tables: _Tables) -> Reading:
 
 def add_id(layout: Layout) -> None:
     """Add the id of the document to the layout."""
-    add_column(layout, Column(ID, "text", PEOPLE, 0, optional=False))
+    add_column(layout, Column(ID, "place", PEOPLE, 0, optional=False))
 
 
 def add_words_of_list(layout: Layout, path: Path, element: type[Struct], name: str, words: tuple[str, ...]) -> None:

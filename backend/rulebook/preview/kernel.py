@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ def _compiled(text: str) -> Callable[..., None]:
     """Return the machine code of a kernel; its file is named by its content, so the cache cannot be out of date."""
     functions = Path(arithmetic.__file__).read_bytes()
     digest = hashlib.sha256(text.encode() + functions + jit.VERSION.encode()).hexdigest()[:32]
-    file = _folder() / f"kernel_{digest}.py"
+    file = _folder() / f"chengma_kernel_{digest}.py"
     if not file.exists() or file.read_text(encoding="utf-8") != text:
         new = file.with_suffix(f".{os.getpid()}")
         new.write_text(text, encoding="utf-8")
@@ -107,7 +108,7 @@ def _compiled(text: str) -> Callable[..., None]:
     spec = importlib.util.spec_from_file_location(file.stem, file)
     assert spec is not None
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # where cached machine code looks for it
     spec.loader.exec_module(module)
     return cast("Callable[..., None]", module.kernel)
 

@@ -25,7 +25,7 @@ PEOPLE = 0
 
 Path = tuple[str, ...]
 Mentioned = frozenset[tuple[type[Struct], str]]
-Form = Literal["instant", "duration", "int", "double", "bool", "word", "text", "count", "presence"]
+Form = Literal["instant", "duration", "int", "double", "bool", "word", "text", "place", "count", "presence"]
 
 FORMS: dict[str, Form] = {
     "timestamp": "instant",

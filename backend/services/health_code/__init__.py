@@ -8,33 +8,50 @@ interrupted events.
 
 from typing import get_args
 
-from backend.city.service import CodeFormat, Service, routes_of
+from backend.city.service import CodeFormat, Service, StoredFacts, routes_of
 from backend.i18n import Text
 from backend.rulebook.needs import RuleModule
-from backend.services.health_code.api import approver, citizen, gate, officer, operator
+from backend.rulebook.preview.groups import Groups
+from backend.services.health_code.api import approver, citizen, explanations, gate, officer, operator
 from backend.services.health_code.code import AUDIENCE, STYLES, Colour, HealthCodeClaims
+from backend.services.health_code.decisions import colour_decisions
 from backend.services.health_code.demo import demo
 from backend.services.health_code.facts import HealthFacts
 from backend.services.health_code.model import (
     COLOUR,
     FRAME,
+    ColourChange,
     HealthEventReceipt,
     HealthRecord,
     ScanReservation,
     VenueVisit,
 )
 from backend.services.health_code.personal_data import personal_data
+from backend.services.health_code.records import present_facts
 from backend.services.health_code.sources import ReportCount, ReportingSource
 from backend.services.health_code.synthetic import synthesize
+
+AGES = Groups(title=Text(zh="年龄", en="age"), born="born_at", ages=(3, 18, 60))
+"""Records hold no district, so a preview counts people by age: small children, minors, adults, and the old."""
 
 service = Service(
     name="health_code",
     title=Text(zh="健康码", en="Health code"),
-    routes=routes_of(citizen, gate, officer, approver, operator),
+    routes=routes_of(citizen, explanations, gate, officer, approver, operator),
     documents=[HealthRecord, HealthEventReceipt, ReportingSource, ReportCount, VenueVisit, ScanReservation],
     rule_modules=[
         RuleModule(COLOUR, HealthFacts, get_args(Colour)),
         RuleModule(FRAME, HealthFacts, ("none", "gold"), best="last"),
+    ],
+    stored_facts=[
+        StoredFacts(
+            kind=HealthRecord,
+            modules=[COLOUR, FRAME],
+            history=("history", "colour"),
+            history_item=ColourChange,
+            history_results=get_args(Colour),
+            groups=AGES,
+        )
     ],
     roles=["gate", "health_officer", "health_approver", "operator"],
     acts={
@@ -55,5 +72,7 @@ service = Service(
     synthesize=synthesize,
     codes=[CodeFormat(AUDIENCE, HealthCodeClaims, lambda claims: STYLES[claims.colour].description)],
     demo=demo,
+    decisions={COLOUR: colour_decisions},
     personal_data=personal_data,
+    present_facts={COLOUR: present_facts, FRAME: present_facts},
 )

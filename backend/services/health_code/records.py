@@ -8,6 +8,7 @@ from backend.city.person import document_of, known_person
 from backend.city.service import City
 from backend.codes.signed_code import make_code_id
 from backend.rulebook.language.temporal import midnight
+from backend.services.health_code.facts import HealthFacts
 from backend.services.health_code.model import HealthRecord, new_record
 from backend.store.update import insert_or_get, update_document
 
@@ -34,3 +35,9 @@ async def update_record(
     record = await update_document(city.store, lambda: get_or_create_record(city, person, now), change)
     assert record is not None, "it was created"
     return record
+
+
+async def present_facts(city: City, person: str) -> HealthFacts | None:
+    """Return the facts that decide a person's colour now, or None if they have no record."""
+    record = await city.store.get(HealthRecord, person)
+    return record and record.facts

@@ -7,12 +7,13 @@ records of hospital, insurance, bank and city in agreement.
 
 from typing import get_args
 
-from backend.city.service import Service, routes_of
+from backend.city.service import Service, StoredFacts, routes_of
 from backend.i18n import Text
 from backend.rulebook.needs import NUMBERS, RuleModule
 from backend.services.medical_credit import pages
-from backend.services.medical_credit.api import bank, citizen, consent, hospital, officer
+from backend.services.medical_credit.api import bank, citizen, consent, explanations, hospital, officer
 from backend.services.medical_credit.demo import demo
+from backend.services.medical_credit.eligibility import present_limit_facts, present_standing_facts
 from backend.services.medical_credit.facts import CreditFacts, StandingFacts, TermAsked
 from backend.services.medical_credit.model.desk_token import DeskToken, DeskTokenGuesses
 from backend.services.medical_credit.model.emergency_access import EmergencyAccess
@@ -26,7 +27,7 @@ from backend.services.medical_credit.personal_data import personal_data
 service = Service(
     name="medical_credit",
     title=Text(zh="先看病后付费", en="See the doctor, pay later"),
-    routes=routes_of(citizen, consent, bank, hospital, officer, pages),
+    routes=routes_of(citizen, explanations, consent, bank, hospital, officer, pages),
     documents=[
         Enrolment,
         Visit,
@@ -46,6 +47,7 @@ service = Service(
         RuleModule(STANDING, StandingFacts, get_args(Standing)),
         RuleModule(TERMS, TermAsked, NUMBERS),
     ],
+    stored_facts=[StoredFacts(kind=Enrolment, modules=list(LIMIT.values()))],
     roles=["operator", "approver"],
     system_roles=["hospital"],
     exclusive_roles=[("operator", "approver")],
@@ -66,4 +68,8 @@ service = Service(
     },
     demo=demo,
     personal_data=personal_data,
+    present_facts={
+        STANDING: present_standing_facts,
+        **dict.fromkeys(LIMIT.values(), present_limit_facts),
+    },
 )

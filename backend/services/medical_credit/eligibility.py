@@ -85,18 +85,34 @@ async def refresh_enrolment(city: City, enrolment: Enrolment, now: datetime) -> 
 
 async def assess(city: City, enrolment: Enrolment, kind: VisitKind | None, now: datetime) -> Assessment:
     """Return whether a person may pay later now, for a kind of visit or in general."""
+    facts = await standing_facts(city, enrolment, kind, now)
+    verdict = city.rulebook.evaluate(STANDING, facts, now)
+    city.decision_counts[verdict.module, verdict.rule, verdict.result] += 1
+    return Assessment(verdict.result, verdict, facts.free_fen)
+
+
+async def standing_facts(city: City, enrolment: Enrolment, kind: VisitKind | None, now: datetime) -> StandingFacts:
+    """Return the facts that decide whether a person may pay later now, for a kind of visit or in general."""
     purpose = purpose_of(kind or "outpatient")
-    available_fen = pay_later.credit_line(city, enrolment, purpose, now).available_fen(now)
     unpaid = await owing(city, Visit, enrolment.id) if enrolment.has_debt() else []
-    facts = StandingFacts(
+    return StandingFacts(
         adult_at=enrolment.facts.adult_at,
         visit=kind or "none",
-        free_fen=available_fen,
+        free_fen=pay_later.credit_line(city, enrolment, purpose, now).available_fen(now),
         city_score=enrolment.facts.city_score,
         arrears_fen=enrolment.facts.arrears_fen,
         owing=tuple(Overdue(part.due_at, part.amount_fen) for visit in unpaid for part in visit.unpaid())[:MAX_OWING],
         breaches=tuple(Breach(one.at) for one in enrolment.consecutive_breaches()),
     )
-    verdict = city.rulebook.evaluate(STANDING, facts, now)
-    city.decision_counts[verdict.module, verdict.rule, verdict.result] += 1
-    return Assessment(verdict.result, verdict, available_fen)
+
+
+async def present_limit_facts(city: City, person: str) -> CreditFacts | None:
+    """Return the stored facts that decide a person's limits, or None if they are not enrolled."""
+    enrolment = await city.store.get(Enrolment, person)
+    return enrolment and enrolment.facts
+
+
+async def present_standing_facts(city: City, person: str) -> StandingFacts | None:
+    """Return the facts that decide a person's standing now, or None if they are not enrolled."""
+    enrolment = await city.store.get(Enrolment, person)
+    return None if enrolment is None else await standing_facts(city, enrolment, None, city.now())

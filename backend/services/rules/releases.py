@@ -1,62 +1,150 @@
-"""Submit a release and put it in force; each is one write together with its act."""
+"""Submit, approve, activate and cancel a release; each is one write together with its act."""
 
 import asyncio
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path, PurePath
 from zoneinfo import ZoneInfo
 
-from backend.city.audit_log import new_act
-from backend.city.releases import RulebookRelease, activate_release, released_rulebook, store_release
+from msgspec.structs import replace
+
+from backend.city.audit_log import new_act, with_act
+from backend.city.releases import (
+    Activation,
+    ActivationPending,
+    RulebookPointer,
+    RulebookRelease,
+    read_pointer,
+    released_rulebook,
+    store_pointer,
+    store_release,
+    with_activation,
+)
 from backend.city.service import City
 from backend.problems import NotFound
 from backend.rulebook import InvalidRulebook, Rulebook, SourceFile, make_rulebook, module_name
 from backend.rulebook.needs import check_needs, facts_of
 from backend.security.identity import Caller
-from backend.services.rules.model import InvalidRules, UnusableRelease, errors_of, refuse_own_release
+from backend.services.rules.model import (
+    ActivationScheduled,
+    InvalidRules,
+    NothingScheduled,
+    PartName,
+    RulebookApproval,
+    RulebookReview,
+    UnusableRelease,
+    check_instant,
+    check_seen,
+    errors_of,
+    not_approved,
+    refuse_own_release,
+    review_id,
+    was_in_force,
+)
+from backend.services.rules.reviews import request_review
 from backend.store import Order, Page
+from backend.store.time import to_ms
+from backend.store.update import insert_or_get, retry_on_conflict
 
 PAGE = 20
 
 
-async def submit_release(city: City, caller: Caller, texts: Mapping[str, str], note: str) -> RulebookRelease:
-    """Check the texts of rule modules, by path, as `chengma rules check` does, and store them as a release.
-
-    The digest is that of the same files in a folder. Modules that are a release already keep its author and note.
-    Raises InvalidRules.
-    """
-    sources = [SourceFile(path, texts[path], []) for path in sorted(texts, key=PurePath)]
-    files = {module_name(Path(), source): source for source in sources}
+async def check_rules(city: City, texts: Mapping[str, str]) -> Rulebook:
+    """Check the texts of rule modules, by path, as `chengma rules check` does. Raises InvalidRules."""
+    files = _source_files(texts)
     try:
-        rulebook = await asyncio.to_thread(_checked_rulebook, city, files)
+        return await asyncio.to_thread(_checked_rulebook, city, files)
     except InvalidRulebook as error:
         raise InvalidRules(
             zh="规则未通过检查，请按所列文件和行列修改后重新提交。",
             en="The rules have faults; please correct them where `errors` says, and submit them again.",
             errors=errors_of(error.faults, "/files/"),
         ) from error
+
+
+async def submit_release(city: City, caller: Caller, texts: Mapping[str, str], note: str) -> RulebookRelease:
+    """Check rule modules, store them as a release, and have it reviewed against the one in force.
+
+    The digest is that of the same files in a folder. Modules that are a release already keep its author and note.
+    Raises InvalidRules.
+    """
+    rulebook = await check_rules(city, texts)
     hashed = city.encryption.digest("reason", note)
     act = new_act(city, caller, "author", "rules.published", rulebook.digest, hashed)
-    return await store_release(city.store, files, rulebook, act.at, author=caller, note=note, act=act)
+    files = _source_files(texts)
+    release = await store_release(city.store, files, rulebook, act.at, author=caller, note=note, act=act)
+    await request_review(city, release.id)
+    return release
 
 
-async def approve_release(city: City, caller: Caller, digest: str) -> RulebookRelease:
-    """Put a release of another person in force. One that is in force already stays.
+async def approve_release(
+    city: City, caller: Caller, digest: str, seen: str, acknowledged: Mapping[PartName, str]
+) -> RulebookApproval:
+    """Approve a release of another person, whose review against the one in force the caller has `seen`, by its digest.
 
-    Raises NotFound, OwnRelease or UnusableRelease, or Conflict if somebody else activates one at the same time.
+    `acknowledged` has a reason for each part of the review that could not be made. Raises NotFound, OwnRelease,
+    ReviewPending, ReviewOutdated or ReviewIncomplete.
     """
     release = await find_release(city, digest)
     refuse_own_release(caller, release)
-    zone = ZoneInfo(city.settings.time_zone)
-    try:
-        await released_rulebook(city.store, digest, city.rule_modules, zone, city.rulebook)
-    except InvalidRulebook as error:
-        raise UnusableRelease(
-            zh="本系统当前版本无法使用该版规则，现行规则不变。",
-            en="This edition of the city cannot use the release; the rules in force stay.",
-            errors=errors_of(error.faults),
-        ) from error
-    act = new_act(city, caller, "approver", "rules.activated", digest)
-    await activate_release(city.store, digest, act.at, act=act)
+    review = await request_review(city, digest)
+    parts = check_seen(review, seen, acknowledged)
+    act = new_act(city, caller, "approver", "rules.approved", digest, review.digest)
+    approval = RulebookApproval(
+        id=review.id,
+        release=digest,
+        compared_with=review.compared_with,
+        account=caller.account_id,
+        person=caller.citizen_id or "",
+        at=act.at,
+        review=review.digest,
+        seen=parts,
+    )
+    return await insert_or_get(city.store, with_act(approval, act))
+
+
+async def activate(city: City, caller: Caller, digest: str, at: datetime | None) -> RulebookRelease:
+    """Put an approved release of another person in force, now or `at` a later instant. One in force already stays.
+
+    A release that was in force before is put in force again without another approval. Raises NotFound, OwnRelease,
+    InvalidRequest, NotApproved, UnusableRelease or ActivationScheduled.
+    """
+    release, now = await find_release(city, digest), city.now()
+    refuse_own_release(caller, release)
+    check_instant(at, now)
+    action = "rules.activated" if at is None else "rules.activation_scheduled"
+    act = new_act(city, caller, "approver", action, digest, "" if at is None else str(to_ms(at)))
+    entry = Activation(digest, at or now, caller.account_id)
+    await _check_approved(city, await read_pointer(city.store), digest, now)
+    await _check_usable(city, digest)
+
+    async def write() -> None:
+        pointer = await read_pointer(city.store)
+        await _check_approved(city, pointer, digest, now)  # somebody else may have activated another one meanwhile
+        changed = _with_activation(pointer, entry, now)
+        if changed is not pointer:
+            await store_pointer(city.store, with_act(changed, act))
+
+    await retry_on_conflict(write)
+    return release
+
+
+async def cancel(city: City, caller: Caller, digest: str) -> RulebookRelease:
+    """Cancel the scheduled activation of a release. Raises NotFound or NothingScheduled."""
+    release, now = await find_release(city, digest), city.now()
+    act = new_act(city, caller, "approver", "rules.activation_cancelled", digest)
+
+    async def write() -> None:
+        pointer = await read_pointer(city.store)
+        pending = pointer.pending(now)
+        if pending is None or pending.digest != digest:
+            raise NothingScheduled(
+                zh="该版规则没有待施行的安排，或者已经施行。",
+                en="No activation of this release is scheduled, or its instant has come.",
+            )
+        await store_pointer(city.store, with_act(replace(pointer, scheduled=None), act))
+
+    await retry_on_conflict(write)
     return release
 
 
@@ -73,6 +161,56 @@ async def list_releases(city: City, cursor: str | None) -> Page[RulebookRelease]
     return await city.store.find(
         RulebookRelease, {}, order=Order("published_ms", "descending"), cursor=cursor, limit=PAGE
     )
+
+
+async def find_review(city: City, digest: str) -> tuple[RulebookReview, RulebookApproval | None]:
+    """Return the review of a release against the one in force, requested if need be, and its approval.
+
+    Raises NotFound.
+    """
+    await find_release(city, digest)
+    review = await request_review(city, digest)
+    return review, await city.store.get(RulebookApproval, review.id)
+
+
+async def _check_approved(city: City, pointer: RulebookPointer, digest: str, now: datetime) -> None:
+    """Check that a release was in force before, or is approved against the one in force now. Raises NotApproved."""
+    current = pointer.in_force(now)
+    compared_with = city.rulebook.digest if current is None else current.digest
+    if was_in_force(pointer.settled(now), digest):
+        return
+    if await city.store.get(RulebookApproval, review_id(digest, compared_with)) is None:
+        raise not_approved(otherwise=await city.store.count(RulebookApproval, {"release": digest}) > 0)
+
+
+def _with_activation(pointer: RulebookPointer, entry: Activation, now: datetime) -> RulebookPointer:
+    """Return the pointer with an activation. Raises ActivationScheduled."""
+    try:
+        return with_activation(pointer, entry, now)
+    except ActivationPending as pending:
+        raise ActivationScheduled(
+            zh="已有另一版规则待施行；请等待其施行，或先取消。",
+            en="Another release is scheduled; wait until it is in force, or cancel it first.",
+            digest=pending.scheduled.digest,
+            at=pending.scheduled.since,
+        ) from pending
+
+
+async def _check_usable(city: City, digest: str) -> None:
+    zone = ZoneInfo(city.settings.time_zone)
+    try:
+        await released_rulebook(city.store, digest, city.rule_modules, zone, city.rulebook)
+    except InvalidRulebook as error:
+        raise UnusableRelease(
+            zh="本系统当前版本无法使用该版规则，现行规则不变。",
+            en="This edition of the city cannot use the release; the rules in force stay.",
+            errors=errors_of(error.faults),
+        ) from error
+
+
+def _source_files(texts: Mapping[str, str]) -> dict[str, SourceFile]:
+    sources = [SourceFile(path, texts[path], []) for path in sorted(texts, key=PurePath)]
+    return {module_name(Path(), source): source for source in sources}
 
 
 def _checked_rulebook(city: City, files: Mapping[str, SourceFile]) -> Rulebook:

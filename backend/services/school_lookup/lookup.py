@@ -1,6 +1,7 @@
 """Assemble the result of a lookup: every school that may admit each child of a family, why, and possible changes."""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Literal
 
 from msgspec import UNSET, Struct
@@ -62,12 +63,7 @@ def look_up(rulebook: Rulebook, districts: Sequence[District], family: Family) -
 
     Raises UnknownAddress and OutsideCity if a place that should be in one of the districts was not found.
     """
-    places = list(places_of(family, {name for one in districts for name in one.heading.districts}))
-    decisions = [decide_stage(rulebook, districts[0], child) for child in family.children]
-    stages: list[Stage] = [stage for stage in STAGES if any(one.stage == stage for one in decisions)]
-    located = [_locate(rulebook, one, stages, places, family) for one in districts]
-    _check_found(places, stages, located)
-    located = [one for one in located if any(any(found.values()) for found in one.candidates.values())] or located[:1]
+    places, decisions, located = _located(rulebook, districts, family)
     children = [
         _child_result(rulebook, located, family, child, decision)
         for child, decision in zip(family.children, decisions, strict=True)
@@ -82,7 +78,49 @@ def look_up(rulebook: Rulebook, districts: Sequence[District], family: Family) -
     )
 
 
+class Application(Struct, frozen=True, gc=False):
+    """A child's application to a catchment: the rule module that decides it, its facts, and the day that counts."""
+
+    child: int
+    catchment: str
+    module: str
+    facts: AdmissionFacts
+    at: datetime
+
+
+def applications_of(rulebook: Rulebook, districts: Sequence[District], family: Family) -> Iterator[Application]:
+    """Yield the applications of a family's children to every catchment that its places may be in.
+
+    Raises what `look_up` raises.
+    """
+    _, decisions, located = _located(rulebook, districts, family)
+    for number, (child, decision) in enumerate(zip(family.children, decisions, strict=True)):
+        for one in located if decision.stage is not None else ():
+            assert decision.stage is not None
+            for option in _options(rulebook, one, family, child, decision.stage):
+                district = one.district
+                yield Application(
+                    number, option.catchment.id, district.batches, option.decision.facts, district.application_start
+                )
+
+
 # ── places ──
+
+
+def _located(
+    rulebook: Rulebook, districts: Sequence[District], family: Family
+) -> tuple[list[Place], list[StageDecision], list[_Located]]:
+    """Return the places of a family, the stage of each child, and the districts in which a place may be."""
+    places = list(places_of(family, {name for one in districts for name in one.heading.districts}))
+    decisions = [decide_stage(rulebook, districts[0], child) for child in family.children]
+    stages: list[Stage] = [stage for stage in STAGES if any(one.stage == stage for one in decisions)]
+    located = [_locate(rulebook, one, stages, places, family) for one in districts]
+    _check_found(places, stages, located)
+    return (
+        places,
+        decisions,
+        [one for one in located if any(any(found.values()) for found in one.candidates.values())] or located[:1],
+    )
 
 
 def _locate(

@@ -11,9 +11,10 @@ from backend.city.service import CodeFormat, Service, routes_of
 from backend.codes.signed_code import CodeClaims
 from backend.i18n import Text
 from backend.rulebook.needs import NUMBERS, RuleModule
-from backend.services.talent_code.api import bank, citizen, officer, partner
+from backend.services.talent_code.api import bank, citizen, explanations, officer, partner
 from backend.services.talent_code.audits import AUDIT_MODULE
 from backend.services.talent_code.code import AUDIENCE, SIGN
+from backend.services.talent_code.decisions import claim_decisions, class_decisions
 from backend.services.talent_code.demo import demo
 from backend.services.talent_code.facts import (
     AuditFacts,
@@ -28,6 +29,7 @@ from backend.services.talent_code.model.grants import CLASS_MODULE
 from backend.services.talent_code.model.redemption import Usage
 from backend.services.talent_code.model.talent import TERMS_MODULE, Talent
 from backend.services.talent_code.personal_data import personal_data
+from backend.services.talent_code.present_facts import present_facts
 from backend.services.talent_code.synthetic import synthesize
 
 service = Service(
@@ -49,8 +51,10 @@ service = Service(
     },
     codes=[CodeFormat(AUDIENCE, CodeClaims, lambda _claims: SIGN.description)],
     demo=demo,
+    decisions={CLASS_MODULE: class_decisions, f"{BenefitTerms.module_prefix}*": claim_decisions},
     personal_data=personal_data,
-    routes=routes_of(citizen, partner, officer, bank),
+    present_facts=present_facts,
+    routes=routes_of(citizen, explanations, partner, officer, bank),
     documents=[Talent, Claim, Budget, Usage],
     rule_modules=[
         RuleModule(CLASS_MODULE, TalentFacts, get_args(TalentClassOrNone), best="last"),

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from pymongo import AsyncMongoClient, ReplaceOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 
-from backend.store import Conflict, Document, Duplicate, Order, Page, Scalar, StoreUnavailable
+from backend.store import Conflict, Document, Duplicate, Order, Page, Part, Scalar, StoredBatch, StoreUnavailable
 from backend.store.mongo.errors import unavailable
 from backend.store.query import MAX_PAGE, Cursors, assert_declared, finds_at_most_one, indexed_fields
 
@@ -37,6 +37,7 @@ MAX_CONCURRENT = 32
 """The maximum number of concurrent operations of one process: fewer than the driver has connections."""
 
 SCAN_BATCH = 1_000
+READ_BATCH = 8_192
 SEPARATE_READS_SECONDS = 10.0
 DUPLICATE_KEY = 11_000
 CODEC = CodecOptions[dict[str, Any]](tz_aware=True, tzinfo=UTC)
@@ -181,6 +182,27 @@ class MongoStore:
             for body in bodies:
                 yield document_of(kind, body)
             after = bodies[-1]["_id"]
+
+    async def parts(self, kind: type[Document], number: int) -> list[Part]:
+        """Return up to `number` parts of about the same size, by id."""
+        bounds: list[str] = []
+        async with self._operation():
+            documents = await self._collection(kind).estimated_document_count()
+            for place in range(1, number):
+                at = documents * place // number
+                cursor = self._collection(kind).find({}, {"_id": 1}, sort=[("_id", 1)], skip=at, limit=1)
+                bounds += [found["_id"] for found in await cursor.to_list(1)]
+        bounds = sorted(set(bounds))
+        return [Part(after, up_to) for after, up_to in zip([None, *bounds], [*bounds, None], strict=True)]
+
+    async def read_stored(self, kind: type[Document], part: Part, fields: Sequence[str]) -> AsyncIterator[StoredBatch]:
+        """Yield the documents of a part as MongoDB sends them, with these fields and the id."""
+        ends = {sign: end for sign, end in (("$gt", part.after), ("$lte", part.up_to)) if end is not None}
+        query = {"_id": ends} if ends else {}
+        async with self._operation():
+            cursor = self._collection(kind).find_raw_batches(query, dict.fromkeys(fields, 1), batch_size=READ_BATCH)
+            async for batch in cursor:
+                yield StoredBatch("bson", batch)
 
     async def restore(self, documents: Sequence[Document]) -> None:
         """Store documents of one kind durably with their revisions, replacing the same ids. Raises Duplicate."""

@@ -12,7 +12,7 @@ from prometheus_client.core import Metric
 
 from backend.app import open_city, open_jobs
 from backend.city.binding import read_unbound_values, watch_binding
-from backend.city.releases import follow_releases
+from backend.city.following_releases import follow_releases
 from backend.city.service import City, discover_integrations, discover_services
 from backend.cli.preflight import NotReady, allow_connections, check_before_serving
 from backend.jobs.tasks import discover_tasks

@@ -1,84 +1,53 @@
-"""An author submits the rules, another person puts them in force, and both acts are in the log."""
+"""An author submits the rules, another person approves them and puts them in force, and all acts are in the log."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
-import httpx
 import pytest
-from litestar import Litestar
-from litestar.testing import TestClient
 from msgspec.structs import replace
 
 from backend.app import open_city
-from backend.city import releases as city_releases
+from backend.city import following_releases
 from backend.city.audit_log import AuditEntry, log_all_acts
-from backend.city.releases import RulebookPointer, RulebookRelease, digest_in_force
+from backend.city.releases import RulebookPointer, RulebookRelease, read_pointer
 from backend.city.service import City, discover_integrations, discover_services
+from backend.rulebook import Rulebook
 from backend.security.identity import Caller
 from backend.services.account.accounts import find_account
-from backend.services.rules.releases import approve_release, submit_release
+from backend.services.rules.model import PartName, RulebookApproval
+from backend.services.rules.releases import activate, approve_release, check_rules, submit_release
+from backend.services.rules.reviews import complete_review, request_review
 from backend.settings import Settings
 from tests.accounts import move_person
-from tests.conftest import ROOT, Clock, SignIn
+from tests.conftest import Clock, SignIn
 from tests.servers import wait_until
 from tests.services.audit_entries import logged
 from tests.services.health_code.scene import stored
 from tests.services.killing import Killed, KillingStore
+from tests.services.rules.publishing import (
+    APPROVER,
+    AUDITOR,
+    AUTHOR,
+    COLOUR,
+    RULES,
+    Client,
+    Headers,
+    approve_and_activate,
+    city_of,
+    edition,
+    in_force,
+    refused,
+    submit,
+)
 
-Client = TestClient[Litestar]
-Headers = dict[str, str]
-AUTHOR, APPROVER, AUDITOR = "13800000021", "13800000022", "13800000023"
-COLOUR = "health_code/colour.yaml"
-DEFAULT_REASON = "Nothing found"
-FOLDER = ROOT / "rules"
-RULES = {
-    str(path.relative_to(FOLDER)): path.read_text(encoding="utf-8")
-    for path in FOLDER.rglob("*.yaml")
-    if not path.stem.endswith(".cases")
-}
-MAX_WRITES = 4
-
-
-def edition(reason: str) -> dict[str, str]:
-    """Return the city's rules, in which a green code has another reason."""
-    assert DEFAULT_REASON in RULES[COLOUR]
-    return RULES | {COLOUR: RULES[COLOUR].replace(DEFAULT_REASON, reason)}
-
-
-@pytest.fixture
-def author(sign_in: SignIn) -> Headers:
-    return sign_in(AUTHOR, roles=["author"]) | {"accept-language": "en"}
-
-
-@pytest.fixture
-def approver(sign_in: SignIn) -> Headers:
-    return sign_in(APPROVER, roles=["approver"]) | {"accept-language": "en"}
-
-
-def submit(client: Client, author: Headers, files: dict[str, str], note: str = "新规定") -> httpx.Response:
-    return client.post("/v1/rulebook-releases", json={"files": files, "note": note}, headers=author)
-
-
-def activate(client: Client, approver: Headers, digest: str) -> httpx.Response:
-    return client.post(f"/v1/rulebook-releases/{digest}/activations", headers=approver)
+MAX_WRITES = 7
 
 
 def listed(client: Client, reader: Headers, cursor: str | None = None) -> dict[str, Any]:
     answer = client.get("/v1/rulebook-releases", params={"cursor": cursor} if cursor else {}, headers=reader)
     assert answer.status_code == 200, answer.text
     return answer.json()
-
-
-def refused(answer: httpx.Response, status: int, name: str) -> None:
-    assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{name}"), answer.text
-
-
-def city_of(client: Client) -> City:
-    return client.app.state.city
-
-
-def in_force(client: Client) -> str | None:
-    return client.blocking_portal.call(digest_in_force, city_of(client).store)
 
 
 def account_of(client: Client, phone: str) -> str:
@@ -184,18 +153,20 @@ def test_a_submission_that_the_document_does_not_allow_is_refused(
 def test_a_release_that_another_person_puts_in_force_decides_within_seconds(
     client: Client, author: Headers, approver: Headers, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(city_releases, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(following_releases, "POLL_SECONDS", 0.05)
     client.blocking_portal.call(asyncio.sleep, 0)
     wang = sign_in("13900000031", name="王芳")
     digest = submit(client, author, edition("All is well")).json()["digest"]
-    answer = activate(client, approver, digest)
+    answer = approve_and_activate(client, approver, digest)
     assert (answer.status_code, answer.json()["in_force"]) == (200, True), answer.text
     wait_until(lambda: city_of(client).rulebook.digest == digest)
     code = client.get("/v1/me/health-code", headers=wang).json()
     assert (code["because"]["en"], code["rulebook"]) == ("All is well", digest)
 
 
-def test_an_approver_reads_the_rules_that_they_put_in_force(client: Client, author: Headers, approver: Headers) -> None:
+def test_an_approver_reads_the_rules_that_they_approve_and_activate(
+    client: Client, author: Headers, approver: Headers
+) -> None:
     digest = submit(client, author, edition("All is well")).json()["digest"]
     shown = client.get(f"/v1/rulebook-releases/{digest}", headers=approver).json()
     assert "All is well" in shown["files"]["health_code.colour"]
@@ -204,7 +175,7 @@ def test_an_approver_reads_the_rules_that_they_put_in_force(client: Client, auth
 
 def test_an_author_does_not_put_rules_in_force(client: Client, author: Headers) -> None:
     digest = submit(client, author, RULES).json()["digest"]
-    refused(activate(client, author, digest), 403, "not-allowed")
+    refused(approve_and_activate(client, author, digest), 403, "not-allowed")
     assert in_force(client) is None
 
 
@@ -216,7 +187,7 @@ def test_the_account_that_submitted_a_release_does_not_put_it_in_force_in_anothe
     client: Client, author: Headers, sign_in: SignIn
 ) -> None:
     digest = submit(client, author, RULES).json()["digest"]
-    refused(activate(client, sign_in(AUTHOR, roles=["approver"]), digest), 409, "own-release")
+    refused(approve_and_activate(client, sign_in(AUTHOR, roles=["approver"]), digest), 409, "own-release")
 
 
 def test_the_person_who_submitted_a_release_does_not_put_it_in_force_from_another_account(
@@ -226,7 +197,7 @@ def test_the_person_who_submitted_a_release_does_not_put_it_in_force_from_anothe
     (release,) = stored(client, RulebookRelease)
     sign_in(APPROVER, roles=["approver"])
     client.blocking_portal.call(move_person, city_of(client), release.author_person, APPROVER)
-    refused(activate(client, sign_in(APPROVER), digest), 409, "own-release")
+    refused(approve_and_activate(client, sign_in(APPROVER), digest), 409, "own-release")
     assert in_force(client) is None
 
 
@@ -234,16 +205,16 @@ def test_a_release_in_force_stays_when_it_is_activated_again(
     client: Client, author: Headers, approver: Headers
 ) -> None:
     digest = submit(client, author, RULES).json()["digest"]
-    assert [activate(client, approver, digest).status_code for _ in range(2)] == [200, 200]
+    assert [approve_and_activate(client, approver, digest).status_code for _ in range(2)] == [200, 200]
     (pointer,) = stored(client, RulebookPointer)
     assert len(pointer.past) == 1
     assert len([entry for entry in logged(client) if entry.action == "rules.activated"]) == 1
 
 
-def test_an_earlier_release_is_put_in_force_again(client: Client, author: Headers, approver: Headers) -> None:
+def test_an_earlier_release_is_approve_and_activate_again(client: Client, author: Headers, approver: Headers) -> None:
     one, two = (submit(client, author, edition(reason)).json()["digest"] for reason in ("One", "Two"))
     for digest in (one, two, one):
-        assert activate(client, approver, digest).status_code == 200
+        assert approve_and_activate(client, approver, digest).status_code == 200
     assert in_force(client) == one
     assert {release["digest"]: release["in_force"] for release in listed(client, approver)["releases"]} == {
         one: True,
@@ -251,7 +222,7 @@ def test_an_earlier_release_is_put_in_force_again(client: Client, author: Header
     }
 
 
-def test_a_release_that_the_services_cannot_use_is_not_put_in_force(
+def test_a_release_that_the_services_cannot_use_is_not_approve_and_activate(
     client: Client, author: Headers, approver: Headers
 ) -> None:
     """An earlier edition of the city accepted it, for example."""
@@ -259,7 +230,7 @@ def test_a_release_that_the_services_cannot_use_is_not_put_in_force(
     (release,) = stored(client, RulebookRelease)
     files = {name: text.replace("facts.doses", "facts.dozes") for name, text in release.files.items()}
     client.blocking_portal.call(city_of(client).store.replace, replace(release, files=files))
-    answer = activate(client, approver, digest)
+    answer = approve_and_activate(client, approver, digest)
     refused(answer, 409, "unusable-release")
     assert "dozes" in answer.json()["errors"][0]["detail"]
     assert in_force(client) is None
@@ -267,7 +238,7 @@ def test_a_release_that_the_services_cannot_use_is_not_put_in_force(
 
 @pytest.mark.parametrize("digest", ["beef", "d" * 64])
 def test_a_release_that_does_not_exist_is_not_found(client: Client, approver: Headers, digest: str) -> None:
-    refused(activate(client, approver, digest), 404, "not-found")
+    refused(approve_and_activate(client, approver, digest), 404, "not-found")
     refused(client.get(f"/v1/rulebook-releases/{digest}", headers=approver), 404, "not-found")
 
 
@@ -279,7 +250,7 @@ def test_a_role_that_was_withdrawn_puts_nothing_in_force(
     body = {"roles": ["approver"], "reason": "岗位调整"}
     answer = client.post(f"/v1/staff/{account_of(client, APPROVER)}/withdrawals", json=body, headers=operator)
     assert answer.status_code == 200, answer.text
-    refused(activate(client, approver, digest), 403, "not-allowed")
+    refused(approve_and_activate(client, approver, digest), 403, "not-allowed")
 
 
 # ── reading ──
@@ -303,61 +274,78 @@ def test_an_auditor_sees_who_submitted_what_and_changes_nothing(
     digest = submit(client, author, RULES).json()["digest"]
     auditor = sign_in(AUDITOR, roles=["auditor"])
     assert listed(client, auditor)["releases"][0]["author"] == account_of(client, AUTHOR)
-    refused(activate(client, auditor, digest), 403, "not-allowed")
+    refused(approve_and_activate(client, auditor, digest), 403, "not-allowed")
     refused(submit(client, auditor, RULES), 403, "not-allowed")
 
 
 # ── the log ──
 
 
-def test_both_acts_are_in_the_log_with_account_and_role(
+def test_all_acts_are_in_the_log_with_account_and_role(
     client: Client, author: Headers, approver: Headers, clock: Clock
 ) -> None:
     digest = submit(client, author, RULES, "绿码说明更清楚").json()["digest"]
     clock.now = clock.now.replace(minute=1)
-    activate(client, approver, digest)
+    approve_and_activate(client, approver, digest)
     acts = [(one.action, one.account, one.role, one.about) for one in logged(client) if one.action[:6] == "rules."]
     assert acts == [
         ("rules.published", account_of(client, AUTHOR), "author", digest),
+        ("rules.approved", account_of(client, APPROVER), "approver", digest),
         ("rules.activated", account_of(client, APPROVER), "approver", digest),
     ]
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before-the-write", "after-the-write"])
-def test_a_killed_process_leaves_no_release_and_no_activation_without_its_act(
-    settings: Settings, clock: Clock, *, after: bool
+def test_a_killed_process_leaves_no_release_approval_or_activation_without_its_act(
+    settings: Settings, clock: Clock, monkeypatch: pytest.MonkeyPatch, *, after: bool
 ) -> None:
-    author = Caller("author", "s", "author's person", ("author",), level=3)
-    approver = Caller("approver", "s", "approver's person", ("approver",), level=3)
-
     async def work() -> None:
         opened = open_city(settings, discover_services(), discover_integrations(settings.integrations), clock=clock)
         killing = KillingStore(opened.store)
         city = replace(opened, store=killing)
+        checked = await check_rules(city, edition("All is well"))
+
+        async def check_once(_city: City, _texts: Mapping[str, str]) -> Rulebook:
+            return checked
+
+        monkeypatch.setattr("backend.services.rules.releases.check_rules", check_once)
         try:
             for write in range(MAX_WRITES):
                 killing.countdown, killing.after = write, after
                 try:
-                    release = await submit_release(city, author, RULES, "新规定")
-                    await approve_release(city, approver, release.id)
+                    await publish(city)
                 except Killed:
                     await check_acts(city)
             killing.countdown = None
-            release = await submit_release(city, author, RULES, "新规定")
-            await approve_release(city, approver, release.id)
+            await publish(city)
             await log_all_acts(city)
             entries = sorted([entry.action async for entry in city.store.scan(AuditEntry)])
-            assert entries == ["rules.activated", "rules.published"], "each act has one entry"
-            assert killing.kills > 1
+            expected = ["rules.activated", "rules.approved", "rules.published"]
+            assert entries == expected, "each act has one entry"
+            assert killing.kills >= len(expected)
         finally:
             await opened.store.close()
 
     asyncio.run(work())
 
 
+async def publish(city: City) -> None:
+    """Submit, review, approve and activate the rules, as two people and the server do."""
+    author = Caller("author", "s", "author's person", ("author",), level=3)
+    approver = Caller("approver", "s", "approver's person", ("approver",), level=3)
+    release = await submit_release(city, author, edition("All is well"), "新规定")
+    await complete_review(city, await request_review(city, release.id))
+    review = await request_review(city, release.id)
+    acknowledged: dict[PartName, str] = {part.name: "暂不需要" for part in review.parts if part.failure is not None}
+    if not (await read_pointer(city.store)).past:
+        await approve_release(city, approver, release.id, review.digest, acknowledged)
+    await activate(city, approver, release.id, None)
+
+
 async def check_acts(city: City) -> None:
-    """Check that a release and an activation have their act, and that there is no other act."""
-    for kind, action in ((RulebookRelease, "rules.published"), (RulebookPointer, "rules.activated")):
+    """Check that each release, approval and activation has its act, and that there is no other act."""
+    kinds = {RulebookRelease: "published", RulebookApproval: "approved", RulebookPointer: "activated"}
+    for kind, action in kinds.items():
         async for document in city.store.scan(kind):
-            assert [act.action for act in document.acts] == [action]
+            assert [act.action for act in document.acts] == [f"rules.{action}"]
     assert [entry async for entry in city.store.scan(AuditEntry)] == []

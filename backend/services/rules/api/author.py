@@ -1,27 +1,46 @@
-"""Let authors submit releases of rules."""
+"""Let authors check drafts and submit releases of rules."""
+
+import asyncio
 
 from litestar import post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
-from backend.city.releases import digest_in_force
+from backend.city.releases import read_pointer
 from backend.city.service import City
+from backend.rulebook.diff import diff_rulebooks
 from backend.security.identity import CitizenRequest, role_guard
-from backend.services.rules.api.schemas import ReleaseSubmission, ReleaseSummary, release_summary
+from backend.services.rules.api.schemas import (
+    CheckedRules,
+    ReleaseSubmission,
+    ReleaseSummary,
+    RulesToCheck,
+    release_summary,
+)
 from backend.services.rules.model import InvalidRules
-from backend.services.rules.releases import submit_release
+from backend.services.rules.releases import check_rules, submit_release
 
 author = role_guard("author")
+
+
+@post("/v1/rulebook-checks", guards=[author], status_code=200, problems=(InvalidRules,))
+async def check_draft(data: JSONBody[RulesToCheck], city: NamedDependency[City]) -> CheckedRules:
+    """Check all rule modules of a draft as `chengma rules check` does, and compare them with the rules in force.
+
+    Nothing is stored.
+    """
+    rulebook = await check_rules(city, data.files)
+    return CheckedRules(rulebook.digest, await asyncio.to_thread(diff_rulebooks, city.rulebook, rulebook))
 
 
 @post("/v1/rulebook-releases", guards=[author], problems=(InvalidRules,))
 async def submit_rules(
     data: JSONBody[ReleaseSubmission], request: CitizenRequest, city: NamedDependency[City]
 ) -> ReleaseSummary:
-    """Submit all rule modules as a release, which another person may then put in force.
+    """Submit all rule modules as a release, which another person may then approve and put in force.
 
     They are checked as `chengma rules check` does. A release is immutable and named by its digest; modules that are one
-    already keep its author and note.
+    already keep its author and note. The server then makes the review that the approver reads.
     """
     release = await submit_release(city, request.user, data.files, data.note)
-    return release_summary(release, await digest_in_force(city.store))
+    return release_summary(release, await read_pointer(city.store), city.now())

@@ -1,11 +1,16 @@
 """Requests and responses about releases of rules."""
 
 from datetime import datetime
-from typing import Annotated
+from itertools import zip_longest
+from typing import Annotated, Any
 
+import msgspec
 from msgspec import Meta, Struct
 
-from backend.city.releases import RulebookRelease
+from backend.city.releases import RulebookPointer, RulebookRelease
+from backend.i18n import Text
+from backend.rulebook.diff import RulebookDiff
+from backend.services.rules.model import PartName, RulebookApproval, RulebookReview
 
 MAX_FILES = 500
 RulePath = Annotated[
@@ -16,35 +21,71 @@ RulePath = Annotated[
         description="the path of a rule module below the folder of rules, such as `health_code/colour.yaml`",
     ),
 ]
+Files = Annotated[dict[RulePath, str], Meta(min_length=1, max_length=MAX_FILES)]
 Note = Annotated[str, Meta(min_length=2, max_length=500, description="why the rules change; names nobody")]
+Reason = Annotated[
+    str, Meta(min_length=2, max_length=500, description="why the part can be done without; names nobody")
+]
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256, hexadecimal")]
+
+
+class RulesToCheck(Struct, forbid_unknown_fields=True):
+    """All rule modules of a draft, as text by path. Nothing is stored."""
+
+    files: Files
+
+
+class CheckedRules(Struct, frozen=True):
+    """A draft without faults: its digest, and what it changes in meaning against the rules in force."""
+
+    digest: Digest
+    diff: RulebookDiff
 
 
 class ReleaseSubmission(Struct, forbid_unknown_fields=True):
     """All rule modules of the city, as text by path, and why they change. A release is always whole."""
 
-    files: Annotated[dict[RulePath, str], Meta(min_length=1, max_length=MAX_FILES)]
+    files: Files
     note: Note
 
 
+class ApprovalRequest(Struct, forbid_unknown_fields=True):
+    """What the approver saw: the digest of the review, and a reason for each part that could not be made."""
+
+    review: Digest
+    acknowledged: dict[PartName, Reason] = {}
+
+
+class ActivationRequest(Struct, forbid_unknown_fields=True):
+    """When the release is put in force: at once without `at`, or at that later instant."""
+
+    at: datetime | None = None
+
+
 class ReleaseSummary(Struct, frozen=True):
-    """A release, named by its digest. `author` is the account that submitted it, null for the city's own machine."""
+    """A release, named by its digest. `author` is the account that submitted it, null for the city's own machine.
+
+    `scheduled` is the instant at which it will be in force, if it was activated for a later one.
+    """
 
     digest: Digest
     published: datetime
     author: str | None
     note: str
     in_force: bool
+    scheduled: datetime | None
 
 
 class ReleaseDetails(Struct, frozen=True):
-    """A release with the text of each rule module, by module."""
+    """A release with the text of each rule module, by module, and when it was in force."""
 
     digest: Digest
     published: datetime
     author: str | None
     note: str
     in_force: bool
+    scheduled: datetime | None
+    periods: "list[ActivationPeriod]"
     files: dict[str, str]
 
 
@@ -55,14 +96,112 @@ class ReleaseList(Struct, frozen=True):
     cursor: str | None
 
 
-def release_summary(release: RulebookRelease, digest_in_force: str | None) -> ReleaseSummary:
+class ActivationPeriod(Struct, frozen=True):
+    """A release was in force from an instant `until` another one; null if no other one follows.
+
+    `account` activated it, null for the city's own machine. One whose `since` is in the future is scheduled.
+    """
+
+    digest: Digest
+    since: datetime
+    until: datetime | None
+    account: str | None
+
+
+class ActivationLog(Struct, frozen=True):
+    """Which release was, is and will be in force when, the newest first: the last hundred."""
+
+    activations: list[ActivationPeriod]
+
+
+class PartOfReview(Struct, frozen=True):
+    """A part of a review: its report with the SHA-256 of it, or in `failure` why it could not be made."""
+
+    name: PartName
+    digest: Digest | None
+    failure: Text | None
+    report: dict[str, Any] | None
+
+
+class Approval(Struct, frozen=True):
+    """Who approved a release, when, and for which reasons they did without parts of the review."""
+
+    account: str
+    at: datetime
+    review: Digest
+    acknowledged: dict[str, str]
+
+
+class Review(Struct, frozen=True):
+    """What the server found out about a release against the one in force (`compared_with`).
+
+    While it is being made, `made` and `digest` are null. An approval names the `digest`.
+    """
+
+    release: Digest
+    compared_with: Digest
+    requested: datetime
+    made: datetime | None
+    digest: Digest | None
+    parts: list[PartOfReview]
+    approval: Approval | None
+
+
+def release_summary(release: RulebookRelease, pointer: RulebookPointer, now: datetime) -> ReleaseSummary:
     """Return a release as it is listed."""
-    in_force = release.id == digest_in_force
-    return ReleaseSummary(release.id, release.published, release.author or None, release.note, in_force)
-
-
-def release_details(release: RulebookRelease, digest_in_force: str | None) -> ReleaseDetails:
-    """Return a release with its rule modules."""
-    in_force = release.id == digest_in_force
+    in_force, scheduled = _standing(release, pointer, now)
     author = release.author or None
-    return ReleaseDetails(release.id, release.published, author, release.note, in_force, release.files)
+    return ReleaseSummary(release.id, release.published, author, release.note, in_force, scheduled)
+
+
+def release_details(release: RulebookRelease, pointer: RulebookPointer, now: datetime) -> ReleaseDetails:
+    """Return a release with its rule modules."""
+    in_force, scheduled = _standing(release, pointer, now)
+    periods = [one for one in activation_log(pointer).activations if one.digest == release.id and one.since <= now]
+    author = release.author or None
+    return ReleaseDetails(
+        release.id, release.published, author, release.note, in_force, scheduled, periods, release.files
+    )
+
+
+def activation_log(pointer: RulebookPointer) -> ActivationLog:
+    """Return the activations with their ends, the newest first."""
+    entries = [*pointer.past, *([] if pointer.scheduled is None else [pointer.scheduled])]
+    ends = [one.since for one in entries[1:]]
+    found = [
+        ActivationPeriod(one.digest, one.since, until, one.account or None)
+        for one, until in zip_longest(entries, ends, fillvalue=None)
+        if one is not None
+    ]
+    return ActivationLog(found[::-1])
+
+
+def approval_of(approval: RulebookApproval) -> Approval:
+    """Return an approval as it is shown."""
+    acknowledged = {part.name: part.acknowledged for part in approval.seen if part.acknowledged}
+    return Approval(approval.account, approval.at, approval.review, acknowledged)
+
+
+def review_details(review: RulebookReview, approval: RulebookApproval | None) -> Review:
+    """Return a review with its parts, as the approver reads them."""
+    parts = [
+        PartOfReview(
+            part.name, part.digest or None, part.failure, msgspec.json.decode(part.report) if part.report else None
+        )
+        for part in review.parts
+    ]
+    return Review(
+        review.release,
+        review.compared_with,
+        review.requested,
+        review.made,
+        review.digest if review.made is not None else None,
+        parts,
+        None if approval is None else approval_of(approval),
+    )
+
+
+def _standing(release: RulebookRelease, pointer: RulebookPointer, now: datetime) -> tuple[bool, datetime | None]:
+    current, pending = pointer.in_force(now), pointer.pending(now)
+    scheduled = pending.since if pending is not None and pending.digest == release.id else None
+    return current is not None and current.digest == release.id, scheduled

@@ -4,16 +4,23 @@ from litestar import Request, post
 from litestar.datastructures import State
 from litestar.params import JSONBody
 
+from backend.city.explanations import (
+    TooManyExplanations,
+    VerdictExplanation,
+    explanation_of,
+    explanation_worker,
+)
 from backend.city.person import known_person
 from backend.city.service import City
 from backend.city.upstream import UpstreamUnavailable, answer_required
-from backend.i18n import Text
-from backend.problems import FieldError, InvalidRequest, NotSignedIn
+from backend.i18n import Text, preferred_language
+from backend.problems import FieldError, InvalidRequest, NotFound, NotSignedIn
 from backend.security.identity import StepUpRequired, admit_citizen, public
-from backend.services.school_lookup.api.schemas import LookupRequest, LookupResult
+from backend.services.school_lookup.api.schemas import LookupRequest, LookupResult, SchoolExplanationRequest
+from backend.services.school_lookup.district import District
 from backend.services.school_lookup.editions import districts_of
 from backend.services.school_lookup.family import Family, contradictions_of
-from backend.services.school_lookup.lookup import look_up
+from backend.services.school_lookup.lookup import applications_of, look_up
 from backend.services.school_lookup.model import (
     InvalidFamily,
     NoRegisteredChildren,
@@ -27,21 +34,19 @@ from backend.web.fast_paths import city_of
 AnyRequest = Request[object, object, State]
 
 
-@post(
-    "/v1/school-lookups",
-    guards=[public],
-    status_code=200,
-    problems=(
-        InvalidFamily,
-        NoRegisteredChildren,
-        NoSchoolPlan,
-        NotSignedIn,
-        OutsideCity,
-        StepUpRequired,
-        UnknownAddress,
-        UpstreamUnavailable,
-    ),
+_PROBLEMS = (
+    InvalidFamily,
+    NoRegisteredChildren,
+    NoSchoolPlan,
+    NotSignedIn,
+    OutsideCity,
+    StepUpRequired,
+    UnknownAddress,
+    UpstreamUnavailable,
 )
+
+
+@post("/v1/school-lookups", guards=[public], status_code=200, problems=_PROBLEMS)
 async def look_up_schools(data: JSONBody[LookupRequest], request: AnyRequest) -> LookupResult:
     """Return the schools that may admit the children of a family, with batch and reason.
 
@@ -49,6 +54,36 @@ async def look_up_schools(data: JSONBody[LookupRequest], request: AnyRequest) ->
     the city's registers instead of being entered.
     """
     city = city_of(request)
+    districts, family = await _checked(data, request, city)
+    return look_up(city.rulebook, districts, family)
+
+
+@post(
+    "/v1/school-lookups/explanations",
+    guards=[public],
+    status_code=200,
+    problems=(*_PROBLEMS, NotFound, TooManyExplanations),
+)
+async def explain_school(data: JSONBody[SchoolExplanationRequest], request: AnyRequest) -> VerdictExplanation:
+    """Explain the batch of one child in one catchment of a lookup, and the smallest way to a better one.
+
+    Anyone may ask; nothing is stored. `catchment` is one of those that the lookup names for a place.
+    """
+    city = city_of(request)
+    districts, family = await _checked(data, request, city)
+    wanted = (data.child, data.catchment)
+    applications = applications_of(city.rulebook, districts, family)
+    found = next((one for one in applications if (one.child, one.catchment) == wanted), None)
+    if found is None:
+        raise NotFound(
+            zh="该孩子没有这个学区的查询结果。", en="The lookup has no result of this child for this catchment."
+        )
+    explanation = await explanation_worker.explain(city, found.module, found.facts, found.at)
+    return explanation_of(city, explanation, preferred_language(request.headers.get("accept-language", "")))
+
+
+async def _checked(data: LookupRequest, request: AnyRequest, city: City) -> tuple[list[District], Family]:
+    """Return the plans of the year, and the family without contradictions."""
     plans = await districts_of(city, data.year)
     districts = [district for district in plans if district.batches in city.rulebook.modules]  # else it is not usable
     if not districts:
@@ -63,7 +98,7 @@ async def look_up_schools(data: JSONBody[LookupRequest], request: AnyRequest) ->
             ),
             errors=errors,
         )
-    return look_up(city.rulebook, districts, family)
+    return districts, family
 
 
 def _no_plan(year: int | None) -> NoSchoolPlan:

@@ -1,6 +1,8 @@
 """The request and response bodies of the school lookup."""
 
-from msgspec import UNSET, Struct, UnsetType
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from backend.i18n import Text
 from backend.services.school_lookup import addresses
@@ -8,7 +10,7 @@ from backend.services.school_lookup.admission import AdmissionRoute, Change, Fir
 from backend.services.school_lookup.chance import Chance
 from backend.services.school_lookup.district import District, SchoolDetails, Seats
 from backend.services.school_lookup.facts import Stage, Year
-from backend.services.school_lookup.family import Family
+from backend.services.school_lookup.family import MAX_CHILDREN, Family
 from backend.services.school_lookup.geocoding import Certainty
 from backend.services.school_lookup.plan import Calendar
 
@@ -22,6 +24,13 @@ class LookupRequest(Struct, frozen=True, forbid_unknown_fields=True):
     family: Family | None = None
     use_my_records: bool = False
     year: Year | None = None
+
+
+class SchoolExplanationRequest(LookupRequest, frozen=True, forbid_unknown_fields=True):
+    """A lookup, the number of one of its children, from 0, and a catchment of its result."""
+
+    child: Annotated[int, Meta(ge=0, lt=MAX_CHILDREN)] = 0
+    catchment: Annotated[str, Meta(max_length=200)] = ""
 
 
 class SchoolChoice(Struct, frozen=True, gc=False):

@@ -1,0 +1,216 @@
+"""What a draft of the rules would change for everybody in the city. It only reads, and nobody is notified.
+
+Documents go from the store into columns as bytes, and machine code decides them; without numba, or for rules that
+columns cannot compute, each document is decoded and decided on its own.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.city.service import Service, StoredFacts
+from backend.i18n import Text
+from backend.rulebook import Rulebook
+from backend.rulebook.language.types import microseconds
+from backend.rulebook.preview.comparison import (
+    NOTHING_BEFORE,
+    Comparison,
+    Subject,
+    codes_of_objects,
+    instant_codes,
+)
+from backend.rulebook.preview.groups import UNKNOWN, groups_of_ages
+from backend.rulebook.preview.layout import ABSENT
+from backend.rulebook.preview.report import (
+    Means,
+    ModulePreview,
+    NotPreviewed,
+    PreviewReport,
+    Sample,
+    chosen_samples,
+    explained,
+    module_preview,
+)
+from backend.rulebook.preview.tally import Tally
+from backend.store import Document, Part, Store
+
+Progress = Callable[[int], None]
+"""Is called with the number of people counted since the last call."""
+
+WHOLE = Part()
+PEOPLE_AT_ONCE = 2_000
+
+
+def stored_facts_of(services: Iterable[Service]) -> list[StoredFacts]:
+    """Return the facts of everybody that the services store."""
+    return [stored for service in services for stored in service.stored_facts]
+
+
+def previewed(
+    old: Rulebook, new: Rulebook, stored: Sequence[StoredFacts], modules: Sequence[str] = ()
+) -> tuple[list[tuple[str, StoredFacts]], list[NotPreviewed]]:
+    """Return the modules to preview with their facts, and those that cannot be: by default, all that differ."""
+    names = modules or [name for name in new.modules if old.texts.get(name) != new.texts[name]]
+    found: list[tuple[str, StoredFacts]] = []
+    refused: list[NotPreviewed] = []
+    for name in names:
+        facts = next((facts for facts in stored if name in facts.modules), None)
+        if name not in old.modules or name not in new.modules:
+            refused.append(NotPreviewed(name, NOT_IN_BOTH))
+        elif old.modules[name].facts is not new.modules[name].facts:
+            refused.append(NotPreviewed(name, OTHER_FACTS))
+        elif facts is None:
+            refused.append(NotPreviewed(name, NOT_STORED))
+        else:
+            found.append((name, facts))
+    refused += [NotPreviewed(name, REMOVED) for name in old.modules if name not in new.modules and not modules]
+    return found, refused
+
+
+NOT_STORED = Text(
+    zh="该模块的事实在每次决定时才取得，城市没有全部人员的存档，不能预览。",
+    en="Its facts are gathered for each decision and not stored for everybody, so nobody can be counted.",
+)
+NOT_IN_BOTH = Text(zh="两个版本没有都包含该模块。", en="It is not in both editions.")
+OTHER_FACTS = Text(zh="两个版本依据的事实不同。", en="The editions decide on different facts.")
+REMOVED = Text(zh="草案中没有该模块。", en="The draft does not have it.")
+
+
+async def preview_editions(
+    store: Store,
+    stored: Sequence[StoredFacts],
+    old: Rulebook,
+    new: Rulebook,
+    at: datetime,
+    *,
+    modules: Sequence[str] = (),
+    progress: Progress = lambda _people: None,
+) -> PreviewReport:
+    """Return what the edition `new` would change at an instant for everybody whose facts are stored."""
+    begin = time.monotonic()
+    found, refused = previewed(old, new, stored, modules)
+    reports: list[ModulePreview] = []
+    for name, facts in found:
+        subject = subject_of(old, new, name, at, facts)
+        means, _ = await asyncio.to_thread(means_of, facts, subject)
+        tally = await count(store, facts, subject, means, progress=progress)
+        reports.append(await report_module(store, facts, subject, tally, means))
+    return PreviewReport(
+        old=old.digest,
+        new=new.digest,
+        at=at,
+        seconds=time.monotonic() - begin,
+        modules=reports,
+        not_previewed=refused,
+    )
+
+
+def subject_of(old: Rulebook, new: Rulebook, module: str, at: datetime, facts: StoredFacts) -> Subject:
+    """Return what is compared for a module."""
+    return Subject(old, new, module, at, facts.later_is_worse, facts.groups)
+
+
+def means_of(facts: StoredFacts, subject: Subject) -> tuple[Means, str]:
+    """Return how people are decided, and why not by machine code; compiles what is needed.
+
+    The reason is the missing library, or what columns cannot compute.
+    """
+    try:
+        from backend.city.preview_columns import prepare
+    except ImportError as error:
+        if error.name not in ("numba", "llvmlite"):
+            raise
+        return "objects", "numba"
+    try:
+        prepare(facts, subject)
+    except _refusals() as error:
+        return "objects", str(error)
+    return "columns", ""
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    from backend.rulebook.preview.kernel_source import TooManyRules
+    from backend.rulebook.preview.layout import UnsupportedLayout
+    from backend.rulebook.preview.writer import Unsupported
+
+    return TooManyRules, UnsupportedLayout, Unsupported
+
+
+async def count(
+    store: Store,
+    facts: StoredFacts,
+    subject: Subject,
+    means: Means,
+    part: Part = WHOLE,
+    progress: Progress = lambda _people: None,
+) -> Tally:
+    """Count the people of a part of the collection; objects are counted whole."""
+    if means == "columns":
+        from backend.city.preview_columns import count_columns
+
+        return await count_columns(store, facts, subject, part, progress)
+    assert part == WHOLE, "objects are scanned by id"
+    comparison, batch = Comparison(subject), list[Document]()
+    async for document in store.scan(facts.kind):
+        batch.append(document)
+        if len(batch) == PEOPLE_AT_ONCE:
+            _count_objects(comparison, facts, batch)
+            progress(len(batch))
+            batch = []
+    _count_objects(comparison, facts, batch)
+    progress(len(batch))
+    return comparison.tally
+
+
+def _count_objects(comparison: Comparison, facts: StoredFacts, documents: Sequence[Any]) -> None:
+    people = [getattr(document, facts.field) for document in documents]
+    codes = instant_codes(comparison, lambda edition, at: codes_of_objects(edition, people, at))
+    names, group = _groups_of_objects(comparison, documents, people)
+    worst = np.array([_worst(comparison, facts, document) for document in documents], dtype=np.int64)
+    comparison.count(codes, names, group, worst, lambda places: [documents[place].id for place in places.tolist()])
+
+
+def _worst(comparison: Comparison, facts: StoredFacts, document: Any) -> int:  # noqa: ANN401  any document
+    if facts.history is None:
+        return NOTHING_BEFORE
+    field, result = facts.history
+    ranks = [comparison.rank(comparison.new, getattr(item, result)) for item in getattr(document, field)]
+    return max(ranks, default=NOTHING_BEFORE)
+
+
+def _groups_of_objects(
+    comparison: Comparison, documents: Sequence[Any], people: Sequence[Any]
+) -> tuple[list[str], NDArray[np.int64]]:
+    groups, zone = comparison.subject.groups, comparison.subject.new.time_zone
+    if groups is not None and groups.ages:
+        instants = [getattr(facts, groups.born) for facts in people]
+        born = [ABSENT if at is None else microseconds(at) for at in instants]
+        return groups.names, groups_of_ages(groups, np.array(born, dtype=np.int64), comparison.subject.at, zone)
+    texts = [getattr(document, groups.field) or UNKNOWN if groups is not None else UNKNOWN for document in documents]
+    names = sorted({*texts, UNKNOWN})
+    return names, np.array([names.index(text) for text in texts], dtype=np.int64)
+
+
+async def report_module(
+    store: Store, facts: StoredFacts, subject: Subject, tally: Tally, means: Means
+) -> ModulePreview:
+    """Return the report of a module, with explained samples of the people who change."""
+    comparison = Comparison(subject)
+    chosen = chosen_samples(comparison, tally)
+    documents = await store.get_many(facts.kind, [person for person, _ in chosen])
+    samples: list[Sample] = []
+    for person, cell in chosen:
+        document = documents.get(person)
+        if document is not None:  # else it ended meanwhile
+            held = getattr(document, facts.field)
+            before, after = (
+                explained(edition, subject.module, held, subject.at) for edition in (subject.old, subject.new)
+            )
+            samples.append(Sample(person, cell.group, cell.again, before, after))
+    title = facts.groups.title if facts.groups is not None else Text(zh="", en="")
+    return module_preview(comparison, tally, means, samples, title)

@@ -1,0 +1,108 @@
+"""`chengma rules case`: facts, such as a counterexample or a sample of a preview, become a case."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+from backend.cli.errors import load_settings
+from backend.cli.rules.explain import read_facts
+from backend.cli.rules.instants import instant
+from backend.cli.rules.loading import load, needed_modules
+from backend.rulebook import CASES, read_file
+from backend.rulebook.modules.case_reader import read_cases
+from backend.rulebook.modules.case_writer import case_yaml, end_of_cases, is_block_list, without_personal_data
+from backend.rulebook.modules.cases import Personas
+from backend.rulebook.modules.yaml_document import YamlMapping, read_document
+from backend.rulebook.needs import facts_of
+from backend.rulebook.source import SourceFile
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from backend.rulebook.modules.case_reader import Persona
+    from backend.rulebook.modules.module import Module
+
+
+@click.command()
+@click.argument("module")
+@click.option(
+    "--facts",
+    "given",
+    required=True,
+    type=click.File(encoding="utf-8"),
+    help="The facts, in YAML or JSON; - reads them from standard input.",
+)
+@click.option("--at", callback=instant, help="The instant to decide for, with its offset from UTC (default: now).")
+@click.option("--on", type=click.DateTime(["%Y-%m-%d"]), help="Use the rules in force on this day.")
+@click.option("--name", required=True, help="What the case shows, as a sentence.")
+@click.option("--exact", is_flag=True, help="Do not round instants and amounts: the facts are of an invented person.")
+@click.option("--write", is_flag=True, help="Append the case to the module's file of cases.")
+@click.option("--rules", "folder", type=click.Path(path_type=Path), help="Use the rules in this folder instead.")
+def case(
+    module: str,
+    given: TextIO,
+    at: datetime | None,
+    on: datetime | None,
+    name: str,
+    *,
+    exact: bool,
+    write: bool,
+    folder: Path | None,
+) -> None:
+    """Print facts as a case of MODULE that expects the verdict on them, or append it to the file of cases.
+
+    The case has no personal data: fields that no rule of the module reads and free texts are left out, and instants and
+    amounts are rounded if the verdict stays the same. Check the expectation before you keep it: it is what the rules
+    decide today, not necessarily what the law says.
+    """
+    settings = load_settings()
+    where = folder or Path(settings.rules)
+    rulebook = load(settings, where, strict=False)
+    if module not in rulebook.modules:
+        raise click.ClickException(f"there is no module {module!r}; use one of: {', '.join(sorted(rulebook.modules))}")
+    found = rulebook.modules[module]
+    moment = at or datetime.now(UTC).replace(microsecond=0)
+    day = on.date() if on else None
+    facts = read_facts(given, found)
+    try:
+        plain = without_personal_data(rulebook, found, facts, moment, on=day, exact=exact)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from error
+    verdict = rulebook.evaluate(module, plain, moment, on=day)
+    text = case_yaml(name, plain, verdict, rulebook.time_zone, on=day)
+    if not write:
+        click.echo(text, nl=False)
+        return
+    path = where.joinpath(*module.split(".")).with_suffix(f"{CASES}.yaml")
+    personas = Personas(where, [*facts_of(needed_modules()), found.facts]).of(path)
+    line = _append(path, found, personas, name, text)
+    click.echo(f"{path}:{line}: {name}")
+
+
+def _append(path: Path, module: Module, personas: Mapping[str, Persona], name: str, text: str) -> int:
+    """Add a case to a file of cases, or begin the file. Returns the line of the case."""
+    if not path.exists():
+        path.write_text(f"module: {module.name}\ncases:\n{text}", encoding="utf-8")
+        return 3
+    file = read_file(path)
+    root = read_document(file)
+    if (
+        not isinstance(root, YamlMapping)
+        or "cases" not in root.entries
+        or not is_block_list(root.entries["cases"].value)
+    ):
+        raise click.ClickException(f"{path} is not a file of cases to which one can be added")
+    lines = file.text.split("\n")
+    end = end_of_cases(root, file.text)
+    changed = "\n".join([*lines[:end], text.rstrip("\n"), *lines[end:]])
+    changed = changed if changed.endswith("\n") else f"{changed}\n"
+    after = SourceFile(str(path), changed, [])
+    if name not in {each.name for each in read_cases(after, module, personas)} or after.faults:
+        click.echo("\n".join(map(str, after.faults)), err=True)
+        raise click.ClickException(f"{path} was not changed")
+    path.write_text(changed, encoding="utf-8")
+    return end + 1

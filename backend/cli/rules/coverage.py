@@ -1,0 +1,126 @@
+"""`chengma rules coverage`: what the cases of the rule modules try, and what they leave out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import click
+import msgspec
+
+from backend.cli.errors import load_settings, report_errors
+from backend.cli.rules.loading import needed_modules
+from backend.i18n import Text
+from backend.rulebook import read_file
+from backend.rulebook.modules.cases import TestedRules, load_cases
+from backend.rulebook.modules.conditions import Conditions
+from backend.rulebook.modules.goals import KINDS, Coverage, Goal, Kind, measure
+from backend.rulebook.needs import facts_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from backend.rulebook.modules.module import Module
+    from backend.rulebook.source import Location
+
+_HEADS: dict[Kind, Text] = {
+    "rule": Text(zh="规则", en="rules"),
+    "operand": Text(zh="条件", en="operands"),
+    "threshold": Text(zh="界限", en="thresholds"),
+    "change": Text(zh="变更", en="changes"),
+}
+_MISSING: dict[Kind, Text] = {
+    "rule": Text(zh="没有案例使规则“{rule}”{side}", en="{rule!r} {side} in no case"),
+    "operand": Text(zh="规则“{rule}”：没有案例使 {text} {side}", en="in {rule!r}: `{text}` {side} in no case"),
+    "threshold": Text(zh="规则“{rule}”：没有案例使 {text} {side}", en="in {rule!r}: `{text}` {side} in no case"),
+    "change": Text(zh="没有案例的时间是{text}（{side}）", en="no case is dated {text}, {side}"),
+}
+
+
+@click.command()
+@click.argument("module", required=False)
+@click.option("--min", "least", type=click.FloatRange(0, 100), help="Exit with 1 if a percentage is below this.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--rules", "folder", type=click.Path(path_type=Path), help="Use the rules in this folder instead.")
+def coverage(module: str | None, least: float | None, *, as_json: bool, folder: Path | None) -> None:
+    """Show what the cases of MODULE (default: all modules) try, and each thing that none of them tries.
+
+    A rule fires in one case and stays silent in another; each operand of && and || is true in one and false in
+    another; each threshold is tried at its bound and just beyond it; each change of the law has a case on both sides.
+    With --min, exits with 1 if a module's percentage of one of these is lower.
+    """
+    settings = load_settings()
+    where = folder or Path(settings.rules)
+    with report_errors():
+        tested = load_cases(where, facts_of(needed_modules()), ZoneInfo(settings.time_zone))
+    known = tested.rulebook.modules
+    if module is not None and module not in known:
+        raise click.ClickException(f"there is no module {module!r}; use one of: {', '.join(sorted(known))}")
+    chosen = [known[module]] if module is not None else list(known.values())
+    measured = {each.name: measure(tested.rulebook, each, tested.cases.get(each.name, ())) for each in chosen}
+    located = {each.name: list(_located(where, each, measured[each.name])) for each in chosen}
+    if as_json:
+        click.echo(msgspec.json.encode(_document(measured, located)).decode())
+    else:
+        click.echo("\n".join(_lines(measured, located, tested)))
+    low = [name for name, found in measured.items() if any(found.percent(kind) < (least or 0) for kind in KINDS)]
+    if low:
+        raise click.ClickException(f"below {least:g} %: {', '.join(low)}")
+
+
+def _located(folder: Path, module: Module, found: Coverage) -> Iterator[tuple[Goal, str, Location]]:
+    file = read_file(folder.joinpath(*module.name.split(".")).with_suffix(".yaml"))
+    conditions = Conditions(file)
+    for goal in found.missing:
+        place = conditions.location_of(goal.rule, goal.start, goal.end) if goal.end else None
+        yield goal, file.path, place or goal.location
+
+
+def _lines(
+    measured: Mapping[str, Coverage], located: Mapping[str, list[tuple[Goal, str, Location]]], tested: TestedRules
+) -> Iterator[str]:
+    width = max(map(len, measured))
+    heads = "".join(f"{_HEADS[kind].en:>16}" for kind in KINDS)
+    yield f"{'module':{width}}{heads}{'cases':>8}"
+    for name, found in measured.items():
+        figures = "".join(f"{_figure(found, kind):>16}" for kind in KINDS)
+        yield f"{name:{width}}{figures}{len(tested.cases.get(name, ())):>8}"
+    for goal, path, place in (each for found in located.values() for each in found):
+        yield f"{path}:{place.line}:{place.column}: {_sentence(goal).en}"
+
+
+def _figure(found: Coverage, kind: Kind) -> str:
+    reached, total = found.count(kind)
+    return f"{reached}/{total} {found.percent(kind):.0f} %" if total else "-"
+
+
+def _sentence(goal: Goal) -> Text:
+    words = _MISSING[goal.kind]
+    return Text(
+        zh=words.zh.format(rule=goal.rule, text=goal.text, side=goal.side.zh),
+        en=words.en.format(rule=goal.rule, text=goal.text, side=goal.side.en),
+    )
+
+
+def _document(
+    measured: Mapping[str, Coverage], located: Mapping[str, list[tuple[Goal, str, Location]]]
+) -> dict[str, object]:
+    return {
+        name: {
+            **{_HEADS[kind].en: dict(zip(("reached", "total"), found.count(kind), strict=True)) for kind in KINDS},
+            "missing": [
+                {
+                    "kind": goal.kind,
+                    "rule": goal.rule,
+                    "text": goal.text,
+                    "message": _sentence(goal),
+                    "path": path,
+                    "line": place.line,
+                    "column": place.column,
+                }
+                for goal, path, place in located[name]
+            ],
+        }
+        for name, found in measured.items()
+    }

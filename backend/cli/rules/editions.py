@@ -1,0 +1,135 @@
+"""Editions of the rules that two-sided commands compare: a folder, a git revision, or a release in the store.
+
+A revision is unpacked into a temporary folder and read like any other, so that everything that may lie in a folder of
+rules lies in a revision as well.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import tarfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import click
+from msgspec.structs import replace
+
+from backend.city.releases import UnknownRelease, release_named, released_rulebook
+from backend.cli.errors import load_settings, report_errors
+from backend.cli.rules.loading import needed_modules, store_exists
+from backend.rulebook import CASES, InvalidRulebook, Rulebook, SourceFile, load_rulebook, module_name, read_file
+from backend.rulebook.needs import facts_of
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from backend.settings import Settings
+    from backend.store import Store
+
+_DIGEST = re.compile(r"[0-9a-f]{6,64}")
+_MAX_UNPACKED = 50_000_000
+
+
+@dataclass(frozen=True)
+class Edition:
+    """One edition of the rules: the words that named it, its rulebook, and the files of its cases by module.
+
+    `cases` is None for a release, which has none.
+    """
+
+    name: str
+    rulebook: Rulebook
+    cases: dict[str, SourceFile] | None
+
+
+def edition(text: str) -> Rulebook:
+    """Return the rulebook of a folder, a git revision (`HEAD~1`, `v1:rules`) or a release (its digest's beginning).
+
+    A folder that exists comes first. Raises ClickException for words that name none of them, or two.
+    """
+    return read_edition(text).rulebook
+
+
+def read_edition(text: str) -> Edition:
+    """Return an edition with its cases; see `edition`."""
+    settings = load_settings()
+    if text and Path(text).is_dir():
+        with report_errors():
+            return _read_folder(settings, text, Path(text))
+    release = _release(settings, text) if _DIGEST.fullmatch(text) else None
+    revision, _, folder = text.partition(":")
+    commit = _commit(revision)
+    if release is not None and commit is not None:
+        raise click.ClickException(f"{text!r} is both a release and a git revision; write {text}:{settings.rules}")
+    if release is not None:
+        return release
+    if commit is None:
+        raise click.ClickException(
+            f"{text!r} is neither a folder, nor a git revision (such as HEAD~1 or v1:rules), nor the beginning of a "
+            "release's digest; `chengma rules log` lists the releases"
+        )
+    with _unpacked(commit, folder or settings.rules, text) as unpacked, report_errors():
+        return _read_folder(settings, text, unpacked)
+
+
+def _read_folder(settings: Settings, name: str, folder: Path) -> Edition:
+    """Read a folder; faults are shown below the `name` of the edition."""
+    try:
+        rulebook = load_rulebook(folder, facts_of(needed_modules()), ZoneInfo(settings.time_zone))
+    except InvalidRulebook as error:
+        shown = [replace(fault, path=fault.path.replace(str(folder), name, 1)) for fault in error.faults]
+        raise InvalidRulebook(shown) from error
+    files = map(read_file, sorted(folder.rglob(f"*{CASES}.yaml")))
+    return Edition(name, rulebook, {module_name(folder, file): file for file in files})
+
+
+def _release(settings: Settings, beginning: str) -> Edition | None:
+    from backend.cli.operations import with_store
+
+    async def read(store: Store) -> Rulebook | None:
+        try:
+            digest = await release_named(store, beginning)
+        except UnknownRelease:
+            return None
+        return await released_rulebook(store, digest, needed_modules(), ZoneInfo(settings.time_zone))
+
+    with report_errors():
+        rulebook = with_store(settings, read) if store_exists(settings) else None
+    return None if rulebook is None else Edition(beginning, rulebook, None)
+
+
+def _commit(revision: str) -> str | None:
+    """Return the id of the commit that a revision names, or None, also where there is no git."""
+    if not revision or revision.startswith("-"):
+        return None
+    found = _git("rev-parse", "--verify", "--quiet", "--end-of-options", revision + "^{commit}")
+    return None if found is None else found.decode().strip()
+
+
+@contextmanager
+def _unpacked(commit: str, folder: str, text: str) -> Generator[Path]:
+    """Unpack a folder of a commit into a temporary one until the end of the block."""
+    packed = None if Path(folder).is_absolute() else _git("archive", "--format=tar", commit, "--", folder)
+    if packed is None:
+        raise click.ClickException(f"there is no folder {folder!r} in {text!r}; write REVISION:FOLDER")
+    with TemporaryDirectory(prefix="chengma-rules-") as temporary, tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        members = [member for member in archive.getmembers() if member.isfile() or member.isdir()]
+        if sum(member.size for member in members) > _MAX_UNPACKED:
+            raise click.ClickException(f"{folder!r} in {text!r} is no folder of rules: it is too large")
+        archive.extractall(temporary, members, filter="data")
+        yield Path(temporary, folder)
+
+
+def _git(*arguments: str) -> bytes | None:
+    """Return what git prints, or None if it fails or is not installed."""
+    try:
+        run = subprocess.run(["git", *arguments], capture_output=True, check=False)  # noqa: S603, S607  no shell; the user's own git
+    except OSError:
+        return None
+    return run.stdout if run.returncode == 0 else None

@@ -1,0 +1,60 @@
+"""The present facts of a person for an officer at the city's machine; the person sees that they were read."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+import click
+from msgspec.structs import replace
+
+from backend.city.audit_log import city_act, record_act
+from backend.city.person import Person
+from backend.city.service import discover_services
+from backend.cli.in_city import run_in_city
+from backend.store import Index
+
+if TYPE_CHECKING:
+    from msgspec import Struct
+
+    from backend.city.service import City, FactsOf
+
+_BY_CODE = Index(("code_id",))
+
+
+def read_present_facts(module: str, named: str) -> Struct:
+    """Return the facts that a module would now read of a person, who is named by their id or the id of their code.
+
+    The read is in the audit log before the facts are returned. Raises ClickException if there are none.
+    """
+    found = next((facts for name, facts in _declared().items() if fnmatchcase(module, name)), None)
+    if found is None:
+        raise click.ClickException(f"{module} does not decide about a person whom the city keeps; use --facts")
+
+    async def read(city: City) -> Struct | None:
+        person = await _person_id(city, named)
+        if person is None:
+            raise click.ClickException("no person has this id, and no code has it")
+        act = city_act("rules.explained", person, city.now(), module)
+        await record_act(city, replace(act, person=person))
+        return await found(city, person)
+
+    facts = run_in_city(read)
+    if facts is None:
+        raise click.ClickException(f"the city has no facts of this person for {module}")
+    return facts
+
+
+def _declared() -> dict[str, FactsOf]:
+    return {name: facts for service in discover_services() for name, facts in service.present_facts.items()}
+
+
+async def _person_id(city: City, named: str) -> str | None:
+    if await city.store.get(Person, named) is not None:
+        return named
+    for kind in city.documents:
+        if _BY_CODE in kind.indexes:
+            page = await city.store.find(kind, {"code_id": named}, limit=1)
+            if page.documents:
+                return page.documents[0].id
+    return None

@@ -1,0 +1,222 @@
+"""`chengma rules release`, `approve`, `activate`, `cancel`, `rollback` and `log`: the law of the city, by two people.
+
+Each acts over the API in the name of whoever is signed in with `chengma login`; no option names anybody else.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from backend.cli.api import signed_in
+from backend.cli.errors import load_settings, report_errors
+from backend.cli.language import language
+from backend.cli.rules.instants import instant
+from backend.cli.rules.loading import FOLDER, count_rules, test_folder
+from backend.cli.rules.review import review_lines
+from backend.i18n import Text
+from backend.rulebook import read_rules
+
+if TYPE_CHECKING:
+    from backend.cli.api import Api
+
+RELEASES = "/v1/rulebook-releases"
+MAX_WAIT_SECONDS = 600
+"""How long `approve` waits for the review."""
+
+DIGEST = click.argument("digest")
+
+
+@click.command()
+@FOLDER
+@click.option("--note", required=True, help="Why the rules change; it names nobody.")
+def release(folder: Path | None, note: str) -> None:
+    """Submit the rule modules in FOLDER as a release, which another person may then approve and activate.
+
+    They are checked and their cases are run first. The release is named by its digest and never changes.
+    """
+    settings = load_settings()
+    where = folder or Path(settings.rules)
+    rulebook, cases = test_folder(settings, where)
+    with report_errors():
+        files = {Path(file.path).relative_to(where).as_posix(): file.text for file in read_rules(where).values()}
+    with signed_in(settings) as api:
+        found = api.send("POST", RELEASES, {"files": files, "note": note})
+    short = found["digest"][:16]
+    click.echo(f"{cases} cases pass. {count_rules(rulebook)}. Digest {short}")
+    click.echo(
+        _text(
+            f"已提交。由另一人运行：chengma rules approve {short}",
+            f"Submitted. Another person now runs: chengma rules approve {short}",
+        )
+    )
+
+
+@click.command()
+@DIGEST
+def approve(digest: str) -> None:
+    """Read what the server found out about a release, and approve it. DIGEST is the beginning of its digest.
+
+    The review compares the release with the rules in force: what changed in meaning, what the prover says, who changes
+    now, and who would have changed. A part that could not be made is approved without only for a reason, which is
+    asked for. Approving puts nothing in force.
+    """
+    with signed_in(load_settings()) as api:
+        full_digest = _full_digest(api, digest)
+        review = _review(api, full_digest)
+        click.echo("\n".join(review_lines(review, language())))
+        acknowledged = {
+            part["name"]: click.prompt(
+                _text(
+                    f"没有 {part['name']} 仍要批准的理由",
+                    f"Reason to approve without {part['name']}",
+                )
+            )
+            for part in review["parts"]
+            if part["failure"] is not None
+        }
+        short = full_digest[:16]
+        click.confirm(_text(f"批准 {short}？", f"Approve {short}?"), abort=True)
+        body = {"review": review["digest"], "acknowledged": acknowledged}
+        api.send("POST", f"{RELEASES}/{full_digest}/approvals", body)
+    click.echo(
+        _text(
+            f"已批准。施行：chengma rules activate {short}",
+            f"Approved. To put it in force: chengma rules activate {short}",
+        )
+    )
+
+
+@click.command()
+@DIGEST
+@click.option("--at", callback=instant, help="The later instant, with its offset from UTC (default: at once).")
+def activate(digest: str, at: datetime | None) -> None:
+    """Put an approved release in force, at once or at a later instant. DIGEST is the beginning of its digest."""
+    with signed_in(load_settings()) as api:
+        found = _activate(api, _full_digest(api, digest), at)
+    click.echo(_standing(found))
+
+
+@click.command()
+@DIGEST
+def cancel(digest: str) -> None:
+    """Cancel the scheduled activation of a release. DIGEST is the beginning of its digest."""
+    with signed_in(load_settings()) as api:
+        full_digest = _full_digest(api, digest)
+        api.send("DELETE", f"{RELEASES}/{full_digest}/activations")
+    click.echo(
+        _text(
+            f"{full_digest[:16]} 不再施行。",
+            f"{full_digest[:16]} is no longer scheduled.",
+        )
+    )
+
+
+@click.command()
+@DIGEST
+def rollback(digest: str) -> None:
+    """Put an earlier release in force again, without another approval. DIGEST is the beginning of its digest."""
+    with signed_in(load_settings()) as api:
+        full_digest = _full_digest(api, digest)
+        if not api.get(f"{RELEASES}/{full_digest}")["periods"]:
+            short = full_digest[:16]
+            raise click.ClickException(
+                _text(
+                    f"{short} 从未施行；请用 approve 和 activate。",
+                    f"{short} was never in force; use approve and activate.",
+                )
+            )
+        found = _activate(api, full_digest, None)
+    click.echo(_standing(found))
+
+
+@click.command()
+def log() -> None:
+    """List which release was, is and will be in force when, and the releases that never were, the newest first."""
+    with signed_in(load_settings()) as api:
+        activations = api.get("/v1/rulebook-activations")["activations"]
+        releases = _releases(api)
+    by_digest = {one["digest"]: one for one in releases}
+    for one in activations:
+        note = by_digest.get(one["digest"], {}).get("note", "")
+        until = one["until"] or "…"
+        click.echo(f"{one['digest'][:16]}  {one['since']} – {until}  {note}".rstrip())
+    never = [one for one in releases if one["digest"] not in {each["digest"] for each in activations}]
+    for one in never:
+        words = _text("未施行", "never in force")
+        click.echo(f"{one['digest'][:16]}  {words}  {one['published']}  {one['note']}".rstrip())
+    if not activations and not never:
+        click.echo(
+            _text(
+                "尚未提交过规则；各进程使用自带的规则。",
+                "No release has been submitted: each process uses its own folder of rules.",
+            )
+        )
+
+
+def _activate(api: Api, digest: str, at: datetime | None) -> dict[str, Any]:
+    body = {"at": at.isoformat() if at is not None else None}
+    return api.send("POST", f"{RELEASES}/{digest}/activations", body)
+
+
+def _standing(found: dict[str, Any]) -> str:
+    short = found["digest"][:16]
+    if found["in_force"]:
+        return _text(f"{short} 现已施行。", f"{short} is in force.")
+    return _text(
+        f"{short} 将于 {found['scheduled']} 施行。",
+        f"{short} will be in force from {found['scheduled']} on.",
+    )
+
+
+def _review(api: Api, digest: str) -> dict[str, Any]:
+    """Return the review of a release once the server has made it."""
+    give_up = time.monotonic() + MAX_WAIT_SECONDS
+    waiting = False
+    while True:
+        found = api.get(f"{RELEASES}/{digest}/review")
+        if found["made"] is not None:
+            return found
+        if time.monotonic() > give_up:
+            raise click.ClickException(
+                _text("审查材料还未生成，请稍后再试。", "The review is not made yet; try again later.")
+            )
+        if not waiting:
+            click.echo(_text("正在生成审查材料……", "The review is being made ..."), err=True)
+            waiting = True
+        time.sleep(1)
+
+
+def _full_digest(api: Api, beginning: str) -> str:
+    """Return the digest of the only release whose digest begins so. Raises ClickException."""
+    digests = [one["digest"] for one in _releases(api) if beginning and one["digest"].startswith(beginning)]
+    if len(digests) != 1:
+        problem = (
+            _text("有多个版本", "more than one release begins") if digests else _text("没有版本", "no release begins")
+        )
+        raise click.ClickException(
+            _text(
+                f"{problem}的编号以 {beginning!r} 开头；见 chengma rules log",
+                f"{problem} with {beginning!r}; see chengma rules log",
+            )
+        )
+    return digests[0]
+
+
+def _releases(api: Api) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    cursor: str | None = None
+    while True:
+        page = api.get(RELEASES, **({"cursor": cursor} if cursor else {}))
+        found += page["releases"]
+        cursor = page["cursor"]
+        if cursor is None:
+            return found
+
+
+def _text(zh: str, en: str) -> str:
+    return Text(zh=zh, en=en).in_language(language())

@@ -1,0 +1,96 @@
+"""How what is dated differs between two editions of a module: parameters, terms, and what holds otherwise."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+
+from backend.rulebook.diff.change import Change, change
+from backend.rulebook.modules.module import Module, Parameter
+from backend.rulebook.modules.periods import DatedValue, value_on
+
+
+def renamed_parameters(old: Module, new: Module) -> dict[str, str]:
+    """Return the new names of parameters whose values of every day are the same under another name.
+
+    Only names that stand for one parameter on both sides are taken; a name that is still in use was not given up.
+    """
+    lost = [one for name, one in old.parameters.items() if name not in new.parameters]
+    found = [one for name, one in new.parameters.items() if name not in old.parameters]
+    pairs = [(one, other) for one in lost for other in found if _history(one) == _history(other)]
+    return {
+        one.name: other.name
+        for one, other in pairs
+        if [pair[0] for pair in pairs].count(one) == 1 and [pair[1] for pair in pairs].count(other) == 1
+    }
+
+
+def parameter_changes(old: Module, new: Module, renamed: Mapping[str, str]) -> Iterator[Change]:
+    """Yield the parameters that were added, removed, renamed, or have other values, each from the day that it does."""
+    for name, parameter in old.parameters.items():
+        if name in renamed:
+            yield change("parameter_renamed", name, "none", name, renamed[name])
+        elif name not in new.parameters:
+            yield change("parameter_removed", name, "none", name, None)
+        else:
+            effect = "result" if _used(old, name) or _used(new, name) else "none"
+            for since, before, after in _dated_differences(parameter.values, new.parameters[name].values):
+                yield change("parameter", name, effect, before, after, since=since)
+            if _sources(parameter.values) != _sources(new.parameters[name].values):
+                yield change("source", name, "none", _sources(parameter.values), _sources(new.parameters[name].values))
+    for name, parameter in new.parameters.items():
+        if name not in old.parameters and name not in renamed.values():
+            values = {str(one.since or "…"): one.value for one in parameter.values}
+            shown = (
+                next(iter(values.values())) if len(values) == 1 else ", ".join(f"{d}: {v}" for d, v in values.items())
+            )
+            yield change("parameter_added", name, "none", None, shown)
+
+
+def terms_changes(old: Module, new: Module) -> Iterator[Change]:
+    """Yield the fields of the terms that have other values, each from the day that it does."""
+    names = [name for one in (*old.terms, *new.terms) for name in one.value.__struct_fields__]
+    for name in dict.fromkeys(names):
+        before, after = (
+            [
+                DatedValue(one.since, one.until, getattr(one.value, name), one.source, one.location)
+                for one in module.terms
+            ]
+            for module in (old, new)
+        )
+        for since, was, becomes in _dated_differences(before, after):
+            yield change("terms", name, "result", was, becomes, since=since)
+    if _sources(old.terms) != _sources(new.terms):
+        yield change("source", "terms", "none", _sources(old.terms), _sources(new.terms))
+
+
+def otherwise_changes(old: Module, new: Module) -> Iterator[Change]:
+    """Yield how the result and the texts differ if no rule fires."""
+    if old.otherwise.then != new.otherwise.then:
+        yield change("otherwise", "otherwise", "result", old.otherwise.then, new.otherwise.then)
+    if old.otherwise.because != new.otherwise.because:
+        yield change("because", "otherwise", "wording", old.otherwise.because, new.otherwise.because)
+    if old.otherwise.remedy != new.otherwise.remedy:
+        yield change("remedy", "otherwise", "wording", old.otherwise.remedy, new.otherwise.remedy)
+
+
+def _dated_differences(old: Sequence[DatedValue], new: Sequence[DatedValue]) -> Iterator[tuple[date, object, object]]:
+    """Yield each day from which values differ, with the value before and after; a difference that goes on is one."""
+    days = {date.min, *(day for one in (*old, *new) for day in (one.since, one.until) if day is not None)}
+    last: tuple[object, object] | None = None
+    for day in sorted(days):
+        before, after = (value_on(values, day) for values in (old, new))
+        pair = (None if before is None else before.value, None if after is None else after.value)
+        if pair[0] != pair[1] and pair != last:
+            yield day, *pair
+        last = pair
+
+
+def _history(parameter: Parameter) -> list[object]:
+    return [(one.since, one.until, one.value) for one in parameter.values]
+
+
+def _sources(values: Sequence[DatedValue]) -> str:
+    return "; ".join(dict.fromkeys(one.source for one in values))
+
+
+def _used(module: Module, name: str) -> bool:
+    return any(name in rule.names() for rule in module.rules)

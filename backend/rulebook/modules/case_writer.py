@@ -1,0 +1,241 @@
+"""Writing cases: facts and verdicts as the YAML of a file of cases, without personal data."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import date, datetime, timedelta
+from typing import Any, cast
+from zoneinfo import ZoneInfo
+
+import msgspec
+from msgspec import Struct
+
+from backend.rulebook import Rulebook, Verdict
+from backend.rulebook.language.tree import Constant, Field, Has, Node, walk
+from backend.rulebook.language.types import Type, fields_of
+from backend.rulebook.modules.case_reader import NEVER
+from backend.rulebook.modules.module import Module
+from backend.rulebook.modules.yaml_document import YamlMapping, YamlSequence, YamlValue
+
+MAX_LINE = 120
+
+_PLAIN = re.compile(r"[A-Za-z\u4e00-\u9fff][\w\u4e00-\u9fff ()（），。、：；-]*", re.ASCII)
+_HOUR = timedelta(hours=1)
+_SECOND = timedelta(seconds=1)
+
+
+def case_yaml(
+    name: str, facts: Struct, verdict: Verdict, zone: ZoneInfo, *, on: date | None = None, indent: int = 2
+) -> str:
+    """Return a case as an item of a file of cases, whose expectation is the verdict."""
+    margin = " " * indent
+    lines = [f"{margin}- case: {_text(name)}", f"{margin}  at: {instant_yaml(verdict.at, zone)}"]
+    if on is not None:
+        lines.append(f"{margin}  on: {on}")
+    given = f"{margin}  given: {facts_yaml(facts, zone)}"
+    if len(given) > MAX_LINE:
+        fields = fields_of(type(facts))
+        parts = _differing(facts)
+        given = "\n".join(
+            [
+                f"{margin}  given:",
+                *(f"{margin}    {key}: {_value(parts[key], fields[key].type, zone)}" for key in parts),
+            ]
+        )
+    lines += [given, f"{margin}  expect: {{{', '.join(_expectations(verdict, zone))}}}"]
+    return "\n".join(lines) + "\n"
+
+
+def facts_yaml(facts: Struct, zone: ZoneInfo) -> str:
+    """Return facts as a YAML mapping in one line, without the fields that have their defaults."""
+    fields = fields_of(type(facts))
+    parts = (f"{key}: {_value(found, fields[key].type, zone)}" for key, found in _differing(facts).items())
+    return f"{{{', '.join(parts)}}}"
+
+
+def instant_yaml(at: datetime, zone: ZoneInfo) -> str:
+    """Return an instant as authors write it, in the city's time zone."""
+    return at.astimezone(zone).isoformat()
+
+
+def without_personal_data(
+    rulebook: Rulebook, module: Module, facts: Struct, at: datetime, *, on: date | None = None, exact: bool = False
+) -> Struct:
+    """Return facts on which the module decides the same, without what could name a person.
+
+    Fields that no rule of the module reads are left out, and so are free texts that no rule compares with. Unless they
+    are `exact`, as of an invented person, instants are rounded down to the hour, or to the second, and amounts of money
+    to 100 yuan, where result, rule and fired rules stay the same. Raises ValueError if a free text decides.
+    """
+    wanted = _outcome(rulebook.evaluate(module.name, facts, at, on=on))
+
+    def decides_the_same(changed: Struct) -> bool:
+        return _outcome(rulebook.evaluate(module.name, changed, at, on=on)) == wanted
+
+    read = _read_fields(module)
+    words = {node.value for rule in module.rules for node in walk(rule.condition) if isinstance(node, Constant)}
+    plain = cast("Struct", _reduced(facts, read, {word for word in words if isinstance(word, str)}))
+    if not decides_the_same(plain):
+        raise ValueError("the verdict depends on a free text, which a case must not contain")
+    if exact:
+        return plain
+    for path, value in list(_leaves(plain, ())):
+        for rounded in _rounded(path, value):
+            changed = _with(plain, path, rounded)
+            if rounded != value and decides_the_same(changed):
+                plain = changed
+                break
+    return plain
+
+
+def end_of_cases(root: YamlValue, text: str) -> int:
+    """Return the number of lines before which another case of the file is inserted: after its last case."""
+    assert isinstance(root, YamlMapping)
+    begins = sorted(entry.location.line for entry in root.entries.values())
+    later = [line for line in begins if line > root.entries["cases"].location.line]
+    lines = text.split("\n")
+    end = later[0] - 1 if later else len(lines)
+    while end and (not lines[end - 1].strip() or (later and lines[end - 1].startswith("#"))):
+        end -= 1
+    return end
+
+
+def is_block_list(value: YamlValue) -> bool:
+    """Return whether a list is written with an item in each line, so that an item can be added by a line."""
+    return isinstance(value, YamlSequence) and all(isinstance(item, YamlMapping) for item in value.items)
+
+
+# ── YAML ──
+
+
+def _expectations(verdict: Verdict, zone: ZoneInfo) -> Iterator[str]:
+    result: Any = verdict.result
+    words = cast("tuple[str, ...]", result) if isinstance(result, tuple) else None
+    yield f"result: {result}" if words is None else f"result: [{', '.join(words)}]"
+    yield f"rule: {verdict.rule}"
+    if len(verdict.fired) > 1:
+        yield f"fired: [{', '.join(verdict.fired)}]"
+    if verdict.changes_at is None:
+        yield f"changes_at: {NEVER}"
+    else:
+        yield f'changes_at: "{instant_yaml(verdict.changes_at, zone)}"'
+
+
+def _differing(facts: Struct) -> Mapping[str, Any]:
+    """Return the fields of facts that do not have their defaults."""
+    defaults = {
+        field.name: field.default_factory() if field.default is msgspec.NODEFAULT else field.default
+        for field in msgspec.structs.fields(type(facts))
+        if not field.required
+    }
+    found = {name: getattr(facts, name) for name in facts.__struct_fields__}
+    return {name: value for name, value in found.items() if name not in defaults or value != defaults[name]}
+
+
+def _value(value: Any, kind: Type, zone: ZoneInfo) -> str:  # noqa: ANN401  any value of the rule language
+    match value:
+        case bool():
+            return str(value).lower()
+        case datetime():
+            return f'"{instant_yaml(value, zone)}"'
+        case timedelta():
+            return _span(value)
+        case list() | tuple():
+            assert kind.element is not None
+            element = kind.element
+            return f"[{', '.join(_value(item, element, zone) for item in cast('tuple[Any, ...]', value))}]"
+        case Struct():
+            return facts_yaml(value, zone)
+        case str():
+            return _text(value)
+        case _:
+            return str(value)
+
+
+def _span(span: timedelta) -> str:
+    hours, rest = divmod(span.seconds, 3600)
+    minutes, seconds = divmod(rest, 60)
+    parts = ((span.days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s"))
+    return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
+
+
+def _text(text: str) -> str:
+    """Return a text as a YAML scalar, in quotes if YAML could read it as something else."""
+    if _PLAIN.fullmatch(text) and text.strip() == text and text.lower() not in ("true", "false", "null", "yes", "no"):
+        return text
+    return msgspec.json.encode(text).decode()
+
+
+# ── personal data ──
+
+
+def _outcome(verdict: Verdict) -> tuple[object, ...]:
+    return verdict.result, verdict.rule, verdict.fired
+
+
+def _read_fields(module: Module) -> set[tuple[type[Struct], str]]:
+    """Return the fields that a rule of the module reads."""
+    nodes: list[Node] = [node for rule in module.rules for node in walk(rule.condition)]
+    return {
+        (node.operand.type.struct, node.name)
+        for node in nodes
+        if isinstance(node, Field | Has) and node.operand.type.struct is not None
+    }
+
+
+def _reduced(value: Any, read: set[tuple[type[Struct], str]], words: set[str]) -> Any:  # noqa: ANN401  any fact
+    if isinstance(value, list | tuple):
+        return tuple(_reduced(item, read, words) for item in cast("tuple[Any, ...]", value))
+    if not isinstance(value, Struct):
+        return value
+    kinds = fields_of(type(value))
+    kept: dict[str, Any] = {}
+    for field in msgspec.structs.fields(type(value)):
+        found = getattr(value, field.name)
+        is_read = (type(value), field.name) in read
+        is_free_text = isinstance(found, str) and kinds[field.name].type.words is None and found not in words
+        if field.required and is_free_text:
+            kept[field.name] = _placeholder(type(value), field.name)
+        elif field.required or (is_read and not is_free_text):
+            kept[field.name] = _reduced(found, read, words)
+    return type(value)(**kept)
+
+
+def _placeholder(struct: type[Struct], name: str) -> str:
+    """Return a text that a field of this Struct admits. Raises ValueError if we know none."""
+    (kind,) = (field.type for field in msgspec.structs.fields(struct) if field.name == name)
+    for text in ("x", "XX", "0"):
+        with suppress(msgspec.ValidationError):
+            return msgspec.convert(text, kind)
+    raise ValueError(f"the field {name!r} has a text that a case must not contain: replace it by an invented one")
+
+
+def _leaves(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Any]]:  # noqa: ANN401
+    if isinstance(value, Struct):
+        for name in value.__struct_fields__:
+            yield from _leaves(getattr(value, name), (*path, name))
+    elif isinstance(value, list | tuple):
+        for position, item in enumerate(cast("tuple[Any, ...]", value)):
+            yield from _leaves(item, (*path, position))
+    else:
+        yield path, value
+
+
+def _rounded(path: tuple[str | int, ...], value: object) -> Iterator[object]:
+    if isinstance(value, datetime):
+        for step in (_HOUR, _SECOND):
+            yield value - (value - datetime.min.replace(tzinfo=value.tzinfo)) % step
+    elif type(value) is int and str(path[-1]).endswith("_fen"):
+        yield value - value % 10_000
+
+
+def _with(value: Any, path: tuple[str | int, ...], leaf: object) -> Any:  # noqa: ANN401  any fact
+    if not path:
+        return leaf
+    first, rest = path[0], path[1:]
+    if isinstance(value, Struct):
+        name = str(first)
+        return msgspec.structs.replace(value, **{name: _with(getattr(value, name), rest, leaf)})
+    items = list(cast("tuple[Any, ...]", value))
+    items[int(first)] = _with(items[int(first)], rest, leaf)
+    return tuple(items)

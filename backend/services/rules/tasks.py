@@ -1,0 +1,39 @@
+"""Background work of releases: make reviews, settle activations whose instant has come, delete old reviews."""
+
+from datetime import timedelta
+
+from backend.city.releases import settle_activation
+from backend.city.service import City
+from backend.jobs.tasks import MAX_SWEEP_SECONDS, background
+from backend.services.rules.model import RulebookReview
+from backend.services.rules.reviews import complete_review
+from backend.store import Order
+from backend.store.expiry import delete_expired
+from backend.store.paging import find_all
+from backend.store.time import to_ms
+
+RETRY_AFTER = timedelta(minutes=10)
+"""A review that is not made by then was interrupted, and the sweep has it made."""
+
+
+@background(max_seconds=MAX_SWEEP_SECONDS)
+async def make_review(city: City, review_id: str) -> None:
+    """Make the parts of a review that was requested, unless that is done."""
+    review = await city.store.get(RulebookReview, review_id)
+    if review is not None:
+        await complete_review(city, review)
+
+
+@background(every=timedelta(minutes=5))
+async def sweep_reviews(city: City) -> None:
+    """Have interrupted reviews made, and delete those whose retention has ended."""
+    due = Order("due_ms", below=to_ms(city.now() - RETRY_AFTER))
+    async for review in find_all(city.store, RulebookReview, {}, due):
+        await make_review.enqueue(city.jobs, review.id)
+    await delete_expired(city.store, RulebookReview, city.now())
+
+
+@background(every=timedelta(seconds=5))
+async def sweep_activations(city: City) -> None:
+    """Record a scheduled activation whose instant has come, so that no clock can undo it."""
+    await settle_activation(city.store, city.now())

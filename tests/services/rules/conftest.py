@@ -1,0 +1,16 @@
+"""An author and an approver of rules."""
+
+import pytest
+
+from tests.conftest import SignIn
+from tests.services.rules.publishing import APPROVER, AUTHOR, Headers
+
+
+@pytest.fixture
+def author(sign_in: SignIn) -> Headers:
+    return sign_in(AUTHOR, roles=["author"]) | {"accept-language": "en"}
+
+
+@pytest.fixture
+def approver(sign_in: SignIn) -> Headers:
+    return sign_in(APPROVER, roles=["approver"]) | {"accept-language": "en"}
