@@ -64,6 +64,17 @@ def civil(at: int) -> tuple[int, int, int]:
 
 
 @compiled
+def full_years(since: int, at: int) -> int:
+    """Return the full years between two instants as a clock shows them, as language.calendar counts them."""
+    year, month, day = civil(since)
+    last_year, last_month, last_day = civil(at)
+    years = last_year - year
+    if last_month < month or (last_month == month and last_day < day):
+        years -= 1
+    return max(years, 0)
+
+
+@compiled
 def full_year(at: int) -> int:
     """Return the year."""
     return civil(at)[0]

@@ -7,6 +7,7 @@ columns. A list is never built: what is done with its elements is written into a
 from collections.abc import Callable
 from typing import cast
 
+from backend.rulebook.language.calendar import AgeOperation
 from backend.rulebook.language.tree import (
     Apply,
     Conditional,
@@ -19,6 +20,7 @@ from backend.rulebook.language.tree import (
     Node,
     Variable,
 )
+from backend.rulebook.language.types import Type
 from backend.rulebook.preview.layout import ABSENT
 from backend.rulebook.preview.words import Words, is_text
 from backend.rulebook.preview.writer import Binding, Record, Unsupported, Word, Writer
@@ -264,6 +266,10 @@ class Expressions(Writer):
         first = node.arguments[0]
         if node.name in PARTS:
             return self._part(node)
+        if isinstance(node.operation, AgeOperation):
+            zone = node.operation.zone.key
+            since, at = (self._local(self.expression(one), one.type, zone) for one in node.arguments)
+            return f"arithmetic.full_years({since}, {at})"
         if any(is_text(argument) for argument in node.arguments) and node.name != "_in_":
             return self._words().apply(node)
         if node.name == "_in_":
@@ -318,12 +324,16 @@ class Expressions(Writer):
             if words is None or len(words) != 1:
                 raise Unsupported("a time zone that is not a constant")
             zone = next(iter(words))
-        periods = zone_periods(zone, moment.type)
+        return f"arithmetic.{PARTS[node.name]}({self._local(value, moment.type, zone)})"
+
+    def _local(self, value: str, instants: Type, zone: str) -> str:
+        """Return the source of an instant as the clock of a zone shows it."""
+        periods = zone_periods(zone, instants)
         if periods is None:
             raise Unsupported(f"instants too far for the table of {zone}")
         at = len(self.zones)
         self.zones += periods
-        return f"arithmetic.{PARTS[node.name]}(arithmetic.local({value}, zones, {at}))"
+        return f"arithmetic.local({value}, zones, {at})"
 
 
 def _elements(node: Items | Constant) -> tuple[object, ...]:
