@@ -20,6 +20,7 @@ from backend.rulebook.language.temporal import midnight
 from backend.rulebook.language.types import INSTANT_RANGE
 from backend.rulebook.modules.declared_facts import PERSON, DeclaredFact, declared_facts
 from backend.services.talent_code.facts import FACT_SOURCES, BenefitFacts, BenefitTerms
+from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.registries import homes
 from backend.web.json_body import invalid
 
@@ -88,6 +89,14 @@ def convert_facts(facts: BenefitFacts, struct: type[BenefitFacts], values: Mappi
     """Return facts with the values of those that a module declares. Raises msgspec.ValidationError."""
     known = {name: getattr(facts, name) for name in BenefitFacts.__struct_fields__}
     return msgspec.convert({**known, **values}, struct)
+
+
+def facts_of_claim(offers: Offers[BenefitTerms], claim: Claim) -> BenefitFacts | None:
+    """Return the facts that decided a claim; None if the benefit is gone, or asks other questions now."""
+    try:
+        return convert_facts(claim.facts, facts_of_benefit(offers, claim.benefit), claim.declared)
+    except (KeyError, msgspec.ValidationError):
+        return None
 
 
 def declared_values(facts: BenefitFacts) -> dict[str, Any]:
