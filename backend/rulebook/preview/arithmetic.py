@@ -64,20 +64,20 @@ def civil(at: int) -> tuple[int, int, int]:
 
 
 @compiled
-def full_years(since: int, at: int) -> int:
-    """Return the full years between two instants as a clock shows them, as language.calendar counts them."""
-    year, month, day = civil(since)
-    last_year, last_month, last_day = civil(at)
-    years = last_year - year
-    if last_month < month or (last_month == month and last_day < day):
-        years -= 1
-    return max(years, 0)
-
-
-@compiled
 def full_year(at: int) -> int:
     """Return the year."""
     return civil(at)[0]
+
+
+@compiled
+def full_years(since: int, at: int) -> int:
+    """Return the full years between two clocks, by their days; of 29 February a year without it is full on 1 March."""
+    year, month, day = civil(since)
+    at_year, at_month, at_day = civil(at)
+    years = at_year - year
+    if at_month < month or (at_month == month and at_day < day):
+        years -= 1
+    return max(years, 0)
 
 
 @compiled

@@ -20,7 +20,6 @@ from backend.rulebook.language.tree import (
     Node,
     Variable,
 )
-from backend.rulebook.language.types import Type
 from backend.rulebook.preview.layout import ABSENT
 from backend.rulebook.preview.words import Words, is_text
 from backend.rulebook.preview.writer import Binding, Record, Unsupported, Word, Writer
@@ -267,9 +266,8 @@ class Expressions(Writer):
         if node.name in PARTS:
             return self._part(node)
         if isinstance(node.operation, AgeOperation):
-            zone = node.operation.zone.key
-            since, at = (self._local(self.expression(one), one.type, zone) for one in node.arguments)
-            return f"arithmetic.full_years({since}, {at})"
+            clocks = [self._local(argument, node.operation.zone.key) for argument in node.arguments]
+            return f"arithmetic.full_years({clocks[0]}, {clocks[1]})"
         if any(is_text(argument) for argument in node.arguments) and node.name != "_in_":
             return self._words().apply(node)
         if node.name == "_in_":
@@ -315,25 +313,24 @@ class Expressions(Writer):
 
     def _part(self, node: Apply) -> str:
         moment = node.arguments[0]
-        value = self.expression(moment)
         if moment.type.kind == "duration":
-            return SPAN_PARTS[node.name].format(value)
+            return SPAN_PARTS[node.name].format(self.expression(moment))
         zone = "UTC"
         if len(node.arguments) > 1:
             words = node.arguments[1].type.words
             if words is None or len(words) != 1:
                 raise Unsupported("a time zone that is not a constant")
             zone = next(iter(words))
-        return f"arithmetic.{PARTS[node.name]}({self._local(value, moment.type, zone)})"
+        return f"arithmetic.{PARTS[node.name]}({self._local(moment, zone)})"
 
-    def _local(self, value: str, instants: Type, zone: str) -> str:
-        """Return the source of an instant as the clock of a zone shows it."""
-        periods = zone_periods(zone, instants)
+    def _local(self, moment: Node, zone: str) -> str:
+        """Return an instant as the clock of a zone shows it."""
+        periods = zone_periods(zone, moment.type)
         if periods is None:
             raise Unsupported(f"instants too far for the table of {zone}")
         at = len(self.zones)
         self.zones += periods
-        return f"arithmetic.local({value}, zones, {at})"
+        return f"arithmetic.local({self.expression(moment)}, zones, {at})"
 
 
 def _elements(node: Items | Constant) -> tuple[object, ...]:
