@@ -4,6 +4,7 @@ from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
+from backend.benefits.answers import asked_facts
 from backend.city.explanations import TooManyExplanations, VerdictExplanation, explain_to_citizen
 from backend.city.person import BirthDateMissing
 from backend.city.service import City
@@ -12,7 +13,7 @@ from backend.i18n import Text, preferred_language, yuan
 from backend.problems import NotFound
 from backend.rulebook import Verdict
 from backend.security.identity import CitizenRequest, citizen, citizen_id
-from backend.services.talent_code.declared import asked_facts, complete_facts, facts_of_benefit
+from backend.services.talent_code.declared import complete_facts, facts_of_benefit
 from backend.services.talent_code.facts import BenefitTerms
 from backend.services.talent_code.model.benefit import offers_of
 from backend.services.talent_code.model.problems import AnswersNeeded
