@@ -7,6 +7,7 @@ The texts for people are data, and come from the rulebook.
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from backend.rulebook import Rulebook, Verdict
 from backend.services.health_code.facts import HealthFacts, Isolation
@@ -17,9 +18,9 @@ WEEK = 7 * DAY
 SECONDARY_WATCH = SYMPTOM_WATCH = 3 * DAY
 FEVER_WATCH = 5 * DAY
 RECOVERY = DAY
-MASS_TEST_AGE = 1_095 * DAY
 CHECK_INS_DUE = 7
 PLAN_BEGINS = datetime(2025, 8, 31, 16, tzinfo=UTC)
+CITY = ZoneInfo("Asia/Shanghai")
 LAST = datetime(2150, 1, 1, tzinfo=UTC)
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 NEVER = datetime.max.replace(tzinfo=UTC)
@@ -91,7 +92,7 @@ def _evaluate(facts: HealthFacts, now: datetime, fired: Fired) -> datetime:  # n
         _evaluate_tests(facts, now, negative, fired)
     if facts.missed_mass_tests:
         missed = max(round_.at for round_ in facts.missed_mass_tests)
-        is_child = facts.born_at is not None and missed - facts.born_at < MASS_TEST_AGE
+        is_child = facts.born_at is not None and _is_under_three(facts.born_at, missed)
         if now < missed + WEEK and negative <= missed and not is_child:
             fired["plan-missed-mass-test"] = missed + WEEK
     if facts.false_statements:
@@ -198,3 +199,8 @@ def _evaluate_tests(facts: HealthFacts, now: datetime, negative: datetime, fired
         fired["plan-positive-pcr"] = NEVER
     if now < antigen + WEEK and negative <= antigen:
         fired["plan-positive-antigen"] = antigen + WEEK
+
+
+def _is_under_three(born_at: datetime, at: datetime) -> bool:
+    born, day = born_at.astimezone(CITY).date(), at.astimezone(CITY).date()
+    return (day.year - 3, day.month, day.day) < (born.year, born.month, born.day)

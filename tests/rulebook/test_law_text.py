@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from backend.i18n import Text
 from backend.rulebook import InvalidRulebook, Rulebook, make_rulebook
-from backend.rulebook.modules.cases import read_cases
+from backend.rulebook.modules.case_reader import read_cases
 from backend.rulebook.modules.units import fen_of, figure_text
 from backend.rulebook.source import Fault, SourceFile
 

@@ -62,7 +62,7 @@ def test_a_fourth_colour_is_refused_where_it_is_written(tmp_path: Path) -> None:
     edit(folder / "health_code" / "colour.yaml", "[green, yellow, red]", "[green, yellow, orange, red]")
     found = faults(folder)
     assert re.search(r"colour\.yaml:9:1: R048 the city knows only these results .*: green, yellow, red", found)
-    assert "10 | result: [green, yellow, orange, red]" in found
+    assert "9 | result: [green, yellow, orange, red]" in found
 
 
 def test_colours_in_another_order_are_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ It was written from the orders, not from `colour.yaml`, so that each checks the 
 """
 
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from backend.services.health_code.facts import HealthFacts, Isolation
 
@@ -11,6 +12,15 @@ DAY = timedelta(days=1)
 WEEK, FORTNIGHT = 7 * DAY, 14 * DAY
 
 Found = tuple[str, str, tuple[str, ...]]
+
+
+CITY = ZoneInfo("Asia/Shanghai")
+
+
+def _is_three(born_at: datetime, at: datetime) -> bool:
+    """Return whether a child has had its third birthday, by the days in the city."""
+    born, day = born_at.astimezone(CITY).date(), at.astimezone(CITY).date()
+    return (day.year - 3, day.month, day.day) >= (born.year, born.month, born.day)
 
 
 def colour_in_may_2022(facts: HealthFacts, now: datetime) -> Found:
@@ -87,7 +97,7 @@ def _yellow_until_tested(facts: HealthFacts, now: datetime) -> list[str]:
     if any(now - at < WEEK and not _negative_after(facts, at) for at in antigens):
         found.append("positive-antigen")
     missed = [round_.at for round_ in facts.missed_mass_tests if now - round_.at < WEEK]
-    due = [at for at in missed if facts.born_at is None or at - facts.born_at >= 1_095 * DAY]
+    due = [at for at in missed if facts.born_at is None or _is_three(facts.born_at, at)]
     if any(not _negative_after(facts, at) for at in due):
         found.append("missed-mass-test")
     return found

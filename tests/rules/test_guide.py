@@ -6,12 +6,14 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec import Struct
 
 from backend.benefits.claim import PastClaim
 from backend.benefits.offers import split_into_instalments
 from backend.rulebook import InvalidRulebook, Rulebook, load_rulebook, read_file
 from backend.rulebook.modules.case_reader import read_cases
 from backend.rulebook.modules.cases import run_cases
+from backend.rulebook.modules.declared_facts import declared_facts
 from backend.rulebook.needs import facts_of
 from backend.services.medical_credit import service as medical_credit
 from backend.services.talent_code import service as talent_code
@@ -23,7 +25,7 @@ from tests.rulebook.tram import CITY, Delay, Part, RefundTerms, Rider, faults
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "rules"
 GUIDE = (ROOT / "docs" / "add-a-rule-module.md").read_text(encoding="utf-8")
-MODULE, REFUND, CASES, BENEFIT, BENEFIT_CASES = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
+MODULE, SUBSIDY, REFUND, CASES, BENEFIT, BENEFIT_CASES, OWN_FACTS = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
 NOON = datetime(2021, 6, 1, 4, 0, tzinfo=UTC)
 
 
@@ -59,11 +61,43 @@ def test_the_cases_of_the_guide_cover_its_module_and_a_missing_case_gives_the_pr
     assert str(refused.value).replace(f"{tmp_path}/", "rules/") in GUIDE
 
 
+class Veteran(Struct, frozen=True):
+    """A passenger with a day of birth and an income."""
+
+    born_at: datetime
+    income_fen: int = 0
+
+
+def test_the_guides_module_with_money_a_table_and_years_says_the_figures_of_the_day(tmp_path: Path) -> None:
+    (tmp_path / "tram").mkdir()
+    (tmp_path / "tram" / "subsidy.yaml").write_text(SUBSIDY, encoding="utf-8")
+    rulebook = load_rulebook(tmp_path, [Veteran], CITY, strict=True)
+    old = Veteran(datetime(1942, 6, 1, tzinfo=CITY))
+    verdict = rulebook.evaluate("tram.subsidy", old, NOON)
+    assert (verdict.result, verdict.because.zh) == (5_000, "年满70周岁，每月50元")
+    assert verdict.changes_at == datetime(2022, 6, 1, tzinfo=CITY)
+    rich = rulebook.evaluate("tram.subsidy", Veteran(old.born_at, 10**6), datetime(2022, 1, 1, tzinfo=CITY))
+    assert rich.because.en == "Your income is over 5,500.50 yuan a month"
+
+
+def test_the_guides_own_facts_are_those_of_a_benefit(tmp_path: Path) -> None:
+    folder = tmp_path / "talent_code" / "benefits"
+    folder.mkdir(parents=True)
+    text = BENEFIT.replace("facts: BenefitFacts\n", OWN_FACTS).replace(
+        "facts.homes > 0", 'facts.income_band == "high" || facts.owned > 0 || has(facts.moved_in_on)'
+    )
+    text = text.replace("    excludes: [{benefit: graduate_rent, within: 365d}]", "    ")
+    (folder / "furnishing.yaml").write_text(text, encoding="utf-8")
+    rulebook = load_rulebook(tmp_path, facts_of(talent_code.rule_modules), CITY, strict=True)
+    declared = declared_facts(rulebook.modules["talent_code.benefits.furnishing"].facts)
+    assert [fact.name for fact in declared] == ["income_band", "moved_in_on", "owned"]
+
+
 def test_an_amount_that_differs_from_the_law_gives_the_fault_in_the_guide(tmp_path: Path) -> None:
     text = (RULES / "medical_credit" / "inpatient_limit.yaml").read_text(encoding="utf-8")
     folder = tmp_path / "medical_credit"
     folder.mkdir()
-    (folder / "inpatient_limit.yaml").write_text(text.replace("15,000元", "16,000元"), encoding="utf-8")
+    (folder / "inpatient_limit.yaml").write_text(text.replace("{inpatient_fen}", "16,000元", 1), encoding="utf-8")
     with pytest.raises(InvalidRulebook) as refused:
         load_rulebook(tmp_path, facts_of(medical_credit.rule_modules), CITY, strict=True)
     first, *_ = refused.value.faults

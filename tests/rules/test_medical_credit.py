@@ -11,6 +11,7 @@ from hypothesis import strategies as some
 
 from backend.city.service import discover_services, rule_modules_of
 from backend.rulebook import Rulebook, load_rulebook
+from backend.rulebook.language.temporal import midnight
 from backend.rulebook.needs import facts_of
 from backend.services.medical_credit.facts import CreditFacts, StandingFacts, Term, TermAsked
 from tests.draws import draws
@@ -137,7 +138,7 @@ NEXT_BIN = {
 @pytest.mark.parametrize("bin_", NEXT_BIN)
 def test_a_remedy_promises_what_the_next_bin_adds(rulebook: Rulebook, bin_: str, day: date) -> None:
     module = rulebook.modules[LIMIT]
-    rules = {rule.id: rule for rule in module.rules}
+    rules = {rule.id: rule for rule in rulebook.in_force(LIMIT, midnight(day, rulebook.time_zone))}
     remedy = rules[bin_].remedy
     assert remedy is not None
 

@@ -202,7 +202,10 @@ def _facts(module: Module, given: TextIO | None, person: str | None, at: datetim
         )
     from backend.cli.rules.present_facts import read_present_facts
 
-    return read_present_facts(module.name, person)
+    facts = read_present_facts(module.name, person)
+    if not isinstance(facts, module.facts):
+        raise click.ClickException(f"{module.name} asks people for facts that the city does not keep; use --facts")
+    return facts
 
 
 def read_facts(given: TextIO, module: Module) -> Struct:

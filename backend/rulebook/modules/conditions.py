@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 from backend.rulebook.language.tree import Node
 from backend.rulebook.modules.module import Rule
+from backend.rulebook.modules.module_document import module_document
 from backend.rulebook.modules.yaml_document import (
     YamlEntry,
     YamlMapping,
     YamlScalar,
     YamlSequence,
     location_in,
-    read_document,
 )
 from backend.rulebook.source import Location, SourceFile
 
@@ -20,7 +20,7 @@ class Conditions:
 
     def __init__(self, file: SourceFile) -> None:
         self.file = file
-        root = read_document(SourceFile(file.path, file.text, []))
+        root = module_document(SourceFile(file.path, file.text, []))
         entries = root.entries if isinstance(root, YamlMapping) else {}
         self._scalars: Mapping[str, YamlScalar] = dict(_conditions(entries.get("rules")))
         self._results = entries.get("result")

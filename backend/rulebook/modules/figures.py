@@ -125,7 +125,9 @@ class TextsOfTheDay:
     def rule(self, rule: Rule) -> Rule:
         """Return the rule with its texts."""
         remedy = None if rule.remedy is None else self._filled(rule.remedy)
-        return replace(rule, because=self._filled(rule.because), remedy=remedy)
+        because = self._filled(rule.because)
+        same = because is rule.because and remedy is rule.remedy
+        return rule if same else replace(rule, because=because, remedy=remedy)
 
     def otherwise(self, otherwise: Otherwise) -> Otherwise:
         """Return the result if no rule fires with its texts."""

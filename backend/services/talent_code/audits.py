@@ -3,12 +3,11 @@
 import asyncio
 from datetime import datetime
 
-from msgspec import ValidationError
 from msgspec.structs import replace
 
 from backend.city.service import City
 from backend.city.upstream import UpstreamTimeout
-from backend.services.talent_code.declared import convert_facts, facts_of_benefit
+from backend.services.talent_code.declared import facts_of_claim
 from backend.services.talent_code.facts import TALENT_CLASSES, AuditFacts, BenefitFacts, Post, TalentClassOrNone
 from backend.services.talent_code.model.benefit import offers_of
 from backend.services.talent_code.model.claim import Claim
@@ -31,9 +30,8 @@ async def verified_facts(city: City, claim: Claim) -> BenefitFacts:
     The person's answers to the benefit's own questions stay as they are. If the benefit asks other questions now, an
     audit cannot repeat the decision, and finds no difference.
     """
-    try:
-        answered = convert_facts(claim.facts, facts_of_benefit(offers_of(city.rulebook), claim.benefit), claim.declared)
-    except (KeyError, ValidationError):
+    answered = facts_of_claim(offers_of(city.rulebook), claim)
+    if answered is None:
         return claim.facts
     talent = await city.store.get(Talent, claim.subject)
     assert talent is not None, "a claim is a talent's"

@@ -8,20 +8,14 @@ from typing import Any
 import msgspec
 
 from backend.benefits.accounts import account_number
+from backend.benefits.answers import Answers, answered_values, asked_facts
 from backend.benefits.claims import check_past_claims, claim_id, new_claim, submit_claim
 from backend.benefits.offers import Judgement
 from backend.benefits.problems import NoBankAccount, NotEntitled, UnknownBenefit
 from backend.city.bank_cards import keep_card
 from backend.city.service import City
 from backend.city.upstream import UpstreamUnavailable
-from backend.services.talent_code.declared import (
-    Answers,
-    answered_values,
-    asked_facts,
-    complete_facts,
-    declared_values,
-    facts_of_benefit,
-)
+from backend.services.talent_code.declared import complete_facts, declared_values, facts_of_benefit
 from backend.services.talent_code.facts import BenefitFacts, BenefitTerms
 from backend.services.talent_code.model.benefit import offers_of
 from backend.services.talent_code.model.claim import Claim

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from backend.city.decisions import StoredDecision
 from backend.city.service import City
+from backend.services.talent_code.declared import facts_of_claim
 from backend.services.talent_code.model.benefit import offers_of
 from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.grants import CLASS_MODULE
@@ -28,10 +29,11 @@ async def class_decisions(city: City, since: datetime) -> AsyncIterator[StoredDe
 
 
 async def claim_decisions(city: City, since: datetime) -> AsyncIterator[StoredDecision]:
-    """Yield each claim since an instant, with the facts that it keeps."""
+    """Yield each claim since an instant, with the facts that it keeps, unless the benefit asks other questions now."""
     offers = offers_of(city.rulebook)
     async for claim in city.store.scan(Claim):
-        if claim.claimed_at >= since:
+        facts = facts_of_claim(offers, claim)
+        if claim.claimed_at >= since and facts is not None:
             yield StoredDecision(
                 module=offers.module(claim.benefit),
                 id=claim.id,
@@ -39,5 +41,5 @@ async def claim_decisions(city: City, since: datetime) -> AsyncIterator[StoredDe
                 result=claim.figure,
                 rule=claim.rule,
                 rulebook=claim.rulebook,
-                facts=claim.facts,
+                facts=facts,
             )

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,10 +14,13 @@ from msgspec.structs import replace
 from stdnum.cn import ric
 
 from backend.app import create_app
+from backend.city.decisions import StoredDecision
 from backend.city.service import discover_services, rule_modules_of
 from backend.rulebook import InvalidRulebook, load_rulebook
 from backend.rulebook.modules.cases import run_cases
 from backend.rulebook.needs import check_needs, facts_of
+from backend.services.talent_code.audits import verified_facts
+from backend.services.talent_code.decisions import claim_decisions
 from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.ports import PropertyRegister, SocialInsurance
 from backend.settings import Settings
@@ -148,6 +152,25 @@ def test_a_wrong_answer_is_named_with_what_is_expected(
     assert claim(scene, person, "wrong", **ANSWERS).status_code == 201, "a corrected claim may keep its key"
 
 
+def test_an_explanation_names_the_way_to_answer_first(scene: Scene) -> None:
+    answer = scene.client.get("/v1/me/benefits/old_age/explanation", headers=elder(scene))
+    assert (answer.status_code, answer.json()["type"]) == (409, "/problems/answers-needed")
+
+
+def test_a_replay_and_an_audit_judge_a_claim_by_its_answers(scene: Scene) -> None:
+    person = elder(scene)
+    claim(scene, person, "first", **ANSWERS)
+
+    async def decisions() -> list[StoredDecision]:
+        return [one async for one in claim_decisions(scene.city, scene.clock.now - timedelta(days=1))]
+
+    (decision,) = scene.call(decisions)
+    verdict = scene.city.rulebook.evaluate(decision.module, decision.facts, decision.at)
+    assert (verdict.result, verdict.rule) == (decision.result, decision.rule)
+    (kept,) = stored(scene.client, Claim)
+    assert scene.call(verified_facts, scene.city, kept) == decision.facts
+
+
 def test_benefits_without_questions_take_no_answers(scene: Scene) -> None:
     person = elder(scene)
     body = {"benefit": "monthly_rent", "facts": ANSWERS}
@@ -185,7 +208,7 @@ def test_facts_of_registers_and_the_profile_are_gathered_and_not_asked(
         (
             "    type: words\n    words: [shang",
             "    type: word\n    words: [shang",
-            "6:11: 'word' is not a type of facts",
+            "6:11: R024 'word' is not a type of facts",
         ),
         ("    words: [low, middle, high]\n", "", "10:3: R092 the type words needs the key 'words'"),
         ("from: person\n    meaning: {zh: 户籍所", "from: persons\n    meaning: {zh: 户籍所", "8:11: R093 there is no"),

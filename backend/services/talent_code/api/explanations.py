@@ -4,15 +4,19 @@ from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
+from backend.benefits.answers import asked_facts
 from backend.city.explanations import TooManyExplanations, VerdictExplanation, explain_to_citizen
 from backend.city.person import BirthDateMissing
 from backend.city.service import City
+from backend.city.upstream import UpstreamUnavailable
 from backend.i18n import Text, preferred_language, yuan
 from backend.problems import NotFound
 from backend.rulebook import Verdict
 from backend.security.identity import CitizenRequest, citizen, citizen_id
+from backend.services.talent_code.declared import complete_facts, facts_of_benefit
 from backend.services.talent_code.facts import BenefitTerms
 from backend.services.talent_code.model.benefit import offers_of
+from backend.services.talent_code.model.problems import AnswersNeeded
 from backend.services.talent_code.present_facts import CLASS_MODULE, explained_benefit_facts, explained_class_facts
 from backend.services.talent_code.review import refresh_talent
 from backend.web.uncached import NO_STORE, Uncached
@@ -37,7 +41,7 @@ async def explain_talent_class(request: CitizenRequest, city: NamedDependency[Ci
     "/v1/me/benefits/{benefit:str}/explanation",
     guards=[citizen],
     response_headers=NO_STORE,
-    problems=(BirthDateMissing, NotFound, TooManyExplanations),
+    problems=(BirthDateMissing, NotFound, AnswersNeeded, UpstreamUnavailable, TooManyExplanations),
 )
 async def explain_benefit(
     benefit: FromPath[str], request: CitizenRequest, city: NamedDependency[City]
@@ -51,8 +55,14 @@ async def explain_benefit(
     terms = offers.terms(benefit, city.now())
     if terms is None:
         raise NotFound(zh="没有这项待遇，或目前不可申领。", en="There is no such benefit, or it is not available now.")
+    struct = facts_of_benefit(offers, benefit)
+    if asked_facts(struct):
+        raise AnswersNeeded(
+            zh="该项政策须先填写信息，填写后即可看到结果和理由。",
+            en="This benefit asks you for answers first; an offer shows the result and the reason.",
+        )
     language = preferred_language(request.headers.get("accept-language", ""))
-    facts = explained_benefit_facts(city, talent, terms)
+    facts = await complete_facts(city, talent.id, explained_benefit_facts(city, talent, terms), struct, {})
 
     def describe(verdict: Verdict) -> Text:
         return _benefit_in_words(offers.title(benefit), offers.terms(benefit, verdict.at), verdict)

@@ -5,6 +5,7 @@ from datetime import datetime
 from msgspec import convert
 from msgspec.structs import astuple
 
+from backend.benefits.answers import asked_facts, expected_answer
 from backend.benefits.offers import Judgement, split_into_instalments
 from backend.benefits.responses import claim_stage, clawback_details, stage_message
 from backend.benefits.terms import MAX_FEN
@@ -26,7 +27,7 @@ from backend.services.talent_code.api.schemas import (
     QuestionsOfBenefit,
     TalentDetails,
 )
-from backend.services.talent_code.declared import asked_facts, expected_answer, facts_of_benefit
+from backend.services.talent_code.declared import facts_of_benefit
 from backend.services.talent_code.facts import TALENT_CLASSES, BenefitFacts, BenefitTerms, Partner, class_above
 from backend.services.talent_code.model.benefit import NearMiss, near_miss, offers_of, services_for
 from backend.services.talent_code.model.claim import Claim

@@ -19,6 +19,10 @@ class EvidenceInFuture(Problem):
     title = "Evidence dated in the future"
 
 
+class AnswersNeeded(Problem):
+    """What the benefit gives depends on answers of the person, which an offer shows (POST /v1/me/offers)."""
+
+
 DECLARATION_PROBLEMS = (EvidenceOnRecord, EvidenceLimitReached, EvidenceInFuture)
 """The Problems of a route that declares a qualification."""
 
