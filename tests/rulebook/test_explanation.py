@@ -48,8 +48,8 @@ def test_the_first_rule_that_fires_is_the_one_to_stop_or_to_precede() -> None:
     rules = [("facts.points >= 5", "mild"), ("facts.visits.exists(v, !has(v.ended_at))", "severe")]
     found = way_out("first", WORDS, rules, "middle", Errand(visits=(Visit(NOON - HOUR),)))
     assert [(changed(way.changes), way.verdict.result) for way in found.ways] == [
-        ([("visits.ended_at", 0, NOON)], "middle"),
         ([("points", None, 5)], "mild"),
+        ([("visits.ended_at", 0, NOON)], "middle"),
     ]
 
 
@@ -57,8 +57,8 @@ def test_a_unique_rule_gives_way_to_another() -> None:
     rules = [("facts.points < 2", "severe"), ("facts.points >= 2 && facts.points < 4", "middle")]
     found = way_out("unique", WORDS, rules, "mild", Errand())
     assert [(changed(way.changes), way.verdict.result) for way in found.ways] == [
-        ([("points", None, 2)], "middle"),
         ([("points", None, 4)], "mild"),
+        ([("points", None, 2)], "middle"),
     ]
 
 
@@ -89,6 +89,33 @@ def test_the_earliest_instant_may_need_a_note_in_the_future() -> None:
     (way,) = way_out("first", WORDS, rules, "mild", Errand(notes=(Note("a", NOON - HOUR),))).ways
     assert [one.at for one in way.changes] == [NOON + HOUR + TICK]
     assert way.verdict.at == NOON + HOUR + TICK
+
+
+def test_a_full_year_ends_at_midnight_of_its_anniversary_in_the_city() -> None:
+    for age, at in (
+        ("age(n.at, now) >= 1", "2025-04-30T16:00:00Z"),
+        ("1 < age(n.at, now)", "2026-04-30T16:00:00Z"),
+        ("age(n.at, now - duration('1h')) == 1", "2025-04-30T17:00:00Z"),
+    ):
+        rules = [(f"!facts.notes.exists(n, n.kind == 'a' && {age})", "severe")]
+        found = way_out("first", WORDS, rules, "mild", Errand())
+        (way,) = found.ways
+        assert (found.proved, changed(way.changes)) == (True, [("notes", None, Note("a", NOON))])
+        assert way.verdict.at == datetime.fromisoformat(at)
+
+
+def test_a_note_that_must_be_young_is_added_when_it_is_needed() -> None:
+    later = "timestamp('2027-03-01T00:00:00Z')"
+    rules = [(f"!(now >= {later} && facts.notes.exists(n, n.kind == 'a' && age(n.at, now) < 2))", "severe")]
+    found = way_out("first", WORDS, rules, "mild", Errand())
+    (way,) = found.ways
+    assert (found.proved, way.verdict.at) == (True, datetime.fromisoformat("2027-03-01T00:00:00Z"))
+    assert [one.at for one in way.changes] == [datetime.fromisoformat("2025-03-01T16:00:00Z")]
+
+
+def test_an_age_that_nobody_reaches_is_no_error() -> None:
+    rules = [("!facts.notes.exists(n, n.kind == 'a' && age(n.at, now) >= 5000)", "severe")]
+    assert way_out("first", WORDS, rules, "mild", Errand()).kind == "unknown"
 
 
 def test_time_alone_is_proved_for_any_number_of_changes() -> None:

@@ -13,6 +13,8 @@ from typing import Any, cast
 
 from msgspec import Struct
 
+from backend.rulebook.explanation.ages import AgeDifference
+from backend.rulebook.language.calendar import AGE, AgeOperation
 from backend.rulebook.language.extremum import MIRRORED
 from backend.rulebook.language.tree import (
     Apply,
@@ -55,14 +57,15 @@ class Difference:
 class Atoms:
     """The thresholds of a module's conditions, by field.
 
-    `differences` are those between two instants; `sums` are linear sums of numbers, each with its constant, that
-    change an answer where they pass zero; `instants` are fixed thresholds, in microseconds since 1970; `words` are the
-    constants that a text is compared with; `read` are all fields that a condition reads, `instant_fields` those of them
-    that are instants, and `unknown` those that are read in another form.
+    `differences` are those between two instants, `ages` those in full years; `sums` are linear sums of numbers, each
+    with its constant, that change an answer where they pass zero; `instants` are fixed thresholds, in microseconds
+    since 1970; `words` are the constants that a text is compared with; `read` are all fields that a condition reads,
+    `instant_fields` those of them that are instants, and `unknown` those that are read in another form.
     """
 
     facts: Struct
     differences: set[Difference] = field(default_factory=set[Difference])
+    ages: set[AgeDifference] = field(default_factory=set[AgeDifference])
     sums: list[tuple[dict[Path, int], int]] = field(default_factory=list[tuple[dict[Path, int], int]])
     instants: dict[Path, set[int]] = field(default_factory=dict[Path, set[int]])
     instant_fields: set[Path] = field(default_factory=set[Path])
@@ -228,12 +231,34 @@ class _Reader:
         """Record a comparison of sums; return whether it is one."""
         if node.name.strip("_") not in MIRRORED or any(side.type.kind not in RANGED for side in node.arguments):
             return False
+        if any(isinstance(side, Apply) and side.name == AGE for side in node.arguments):
+            return self._age(node, bound)
         left, right = (self._sums(side, bound) for side in node.arguments)
         if left is None or right is None or len(left) * len(right) > MAX_VALUES:
             return False
         for one in left:
             for other in right:
                 self._record(_added(one, other, -1), node.name.strip("_"))
+        return True
+
+    def _age(self, node: Apply, bound: Bound) -> bool:
+        """Record `age(since, at) >= years` and the like; return whether it is one."""
+        age, number = node.arguments if _is_age(node.arguments[0]) else node.arguments[::-1]
+        assert isinstance(age, Apply)
+        if not isinstance(age.operation, AgeOperation) or _is_age(number):
+            return False
+        ends = [self._sums(part, bound) for part in age.arguments]
+        years = self._sums(number, bound)
+        if ends[0] is None or ends[1] is None or years is None or any(one.factors for one in years):
+            return False
+        for since, at in product(ends[0], ends[1]):
+            if any(len(one.factors) != 1 or {*one.factors.values()} != {1} for one in (since, at)):
+                return False
+            ((earlier, _),), ((later, _),) = since.factors, at.factors
+            for one, more in product(years, (0, 1)):
+                offsets = (at.constant, since.constant)
+                zone = age.operation.zone
+                self.atoms.ages.add(AgeDifference(later, earlier, one.constant + more, *offsets, zone))
         return True
 
     def _sums(self, node: Node, bound: Bound) -> "list[_Sum] | None":
@@ -320,6 +345,10 @@ class _Sum:
 
     factors: Mapping[tuple[Path, str], int]
     constant: int
+
+
+def _is_age(node: Node) -> bool:
+    return isinstance(node, Apply) and node.name == AGE
 
 
 def _constant_sum(value: Any) -> _Sum:  # noqa: ANN401  a whole number, an instant or a duration

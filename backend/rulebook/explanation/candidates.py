@@ -307,6 +307,12 @@ class CandidateFinder:
                 ):
                     if target in variable:
                         reached[target] |= {value + gap for value in sources.get(source, ())}
+            for age in self.atoms.ages:
+                if age.later in variable:
+                    reached[age.later] |= {age.rises(value) for value in sources.get(age.earlier, ())}
+                if age.earlier in variable:
+                    found = (age.falls(value) for value in sources.get(age.later, ()))
+                    reached[age.earlier] |= {value for values in found for value in values}
             for path, values in reached.items():
                 kept = sorted(value for value in values if low <= value <= high)
                 self.complete = self.complete and len(kept) <= MAX_INSTANTS

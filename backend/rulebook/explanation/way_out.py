@@ -307,12 +307,24 @@ class _Search:
                 if at[1] < earliest:
                     earliest, found = at[1], []
                 found.append((chosen, *at))
-        found.sort(key=lambda one: [_step(candidate) for candidate in one[0]])  # a stable sort
+        found.sort(key=lambda one: (self._order(one), [_step(candidate) for candidate in one[0]]))  # a stable sort
         acts = dict[tuple[Any, ...], Found]()
         for one in found:
             fired = self.evaluator.law_at(one[2], None).decide(one[1], one[2])[0]
             acts.setdefault((fired, *map(_act, one[0])), one)
         return list(acts.values())[:MAX_WAYS]
+
+    def _order(self, found: Found) -> int:
+        """Return 0 for numbers; for words put the better ones first, or the next one if the last word is the best.
+
+        A higher talent class is harder to get than the next one, a milder colour is not.
+        """
+        module = self.goal.module
+        if module.numeric or module.strategy == "collect":
+            return 0
+        law = self.evaluator.law_at(found[2], None)
+        rank = self.goal.rank(self._result(law, law.decide(found[1], found[2])[0]))
+        return rank if self.goal.best == "last" else -rank
 
     def _try(self, chosen: Sequence[Candidate], start: datetime, until: datetime) -> tuple[Struct, datetime] | None:
         """Return the facts after a set of changes, and the instant before `until` at which they reach the goal."""
