@@ -29,7 +29,8 @@ from backend.rulebook.preview.document_columns import DocumentReader
 from backend.rulebook.preview.documents import Encoding
 from backend.rulebook.preview.kernel import Kernel, kernel_of
 from backend.rulebook.preview.kernel_source import kernel_source
-from backend.services.health_code.model import COLOUR, HealthRecord
+from backend.services.health_code.model import HealthRecord
+from backend.services.health_code.rule_modules import COLOUR
 from backend.store import Part, StoredBatch
 from backend.store.mongo.store import body_of
 from backend.store.sqlite.store import READ_BATCH, SqliteStore

@@ -1,10 +1,13 @@
 """Synthetic facts of people, with reasons of nearly every kind."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, TypeVar, get_args
 
+from msgspec import Struct
+
+from backend.rulebook.language.types import fields_of
 from backend.services.health_code.facts import (
     Case,
     Contact,
@@ -65,8 +68,9 @@ def _later(chance: Random, at: datetime, now: datetime) -> datetime | None:
     return at + chance.random() * (now - at) if chance.random() < 0.7 else None
 
 
-def _one_of(chance: Random, kind: type, field: str) -> Any:  # noqa: ANN401  one of the field's words
-    words: Sequence[Any] = get_args(kind.__annotations__[field])
+def _one_of(chance: Random, kind: type[Struct], field: str) -> Any:  # noqa: ANN401  one of the field's words
+    words = fields_of(kind)[field].type.words
+    assert words is not None
     return chance.choice(words)
 
 
