@@ -25,7 +25,8 @@ from tests.conftest import ROOT, SignIn
 pytestmark = pytest.mark.slow
 
 PROCESSES = 2
-AHEAD = timedelta(seconds=8)
+AHEAD = timedelta(seconds=20)
+"""Time to compile the release ahead, on a machine that is busy with other tests."""
 MAX_LATE_SECONDS = 5
 OLD, NEW = "Nothing found", "All is well"
 
@@ -91,7 +92,7 @@ def test_every_process_serves_a_scheduled_release_within_five_seconds_and_never_
                 before = datetime.now(UTC)
                 code = servers[number].get("/v1/me/health-code", headers=headers).json()
                 seen[number].append((before, datetime.now(UTC), code["because"]["en"], code["rulebook"]))
-                time.sleep(0.01)
+                time.sleep(0.05)
 
         return run
 
