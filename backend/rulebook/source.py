@@ -75,16 +75,15 @@ class SourceFile(Struct):
     text: str
     faults: list[Fault]
 
-    def fault(self, location: Location, message: str | Text, help: str | Text = NO_HELP, code: str = "") -> None:  # noqa: A002  the term that authors read
-        """Add a fault at `location`. Checking continues, so that the author sees all faults at once."""
+    def fault(self, location: Location, message: Text, help: Text = NO_HELP, code: str = "") -> None:  # noqa: A002  the term that authors read
+        """Add a fault at `location`. Checking continues, so that the author sees all faults at once.
+
+        `code` is that of a check in `backend.rulebook.checks`.
+        """
+        assert code, "each fault has the code of its check"
         lines = self.text.split("\n")
         excerpt = lines[location.line - 1] if location.line <= len(lines) else ""
-        self.faults.append(Fault(self.path, location, as_text(message), as_text(help), excerpt.rstrip("\r"), code))
-
-
-def as_text(words: str | Text) -> Text:
-    """Return words of one language as a text of both."""
-    return words if isinstance(words, Text) else Text(zh=words, en=words)
+        self.faults.append(Fault(self.path, location, message, help, excerpt.rstrip("\r"), code))
 
 
 def suggest(word: str, known: Iterable[str]) -> Text:

@@ -32,7 +32,7 @@ def module(*rules: tuple[str, str, str], strategy: str = "most_severe") -> str:
 )
 def test_a_rule_that_contradicts_itself_is_rejected(tmp_path: Path, when: str) -> None:
     (found,) = faults(tmp_path, module(("never", when, "half")))
-    assert found == "11:10: 'never' can never fire: its condition contradicts itself"
+    assert found.startswith("11:10: 'never' can never fire: its condition contradicts itself")
 
 
 def test_a_rule_that_a_more_severe_one_always_accompanies_is_shadowed(tmp_path: Path) -> None:

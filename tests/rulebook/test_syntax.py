@@ -13,15 +13,15 @@ def test_a_string_may_hold_escapes_and_chinese() -> None:
     ("text", "message"),
     [
         ("", "the condition is empty"),
-        ("a = b", "unexpected character '='"),
-        ("a and b", "unexpected 'and'"),
+        ("a = b", "the rule language does not write `=`"),
+        ("a and b", "the rule language does not write `and`"),
         ('"abc', "the string is not closed, or has a line break"),
         ("a +", "the expression is incomplete"),
         ("1u", "unsigned integers are not part of the rule language"),
         ("{'a': 1}", "maps are not part of the rule language"),
         ("for", "'for' is a reserved word of CEL"),
         (r"'\q'", r"unknown escape '\\q'"),
-        ("(" * 101 + "1" + ")" * 101 + " + (", "the expression is incomplete"),
+        ("(" * 101 + "1" + ")" * 101 + " + (", "the `(` is not closed"),
         ("!" * 101 + "true", "nested deeper than 100 levels"),
     ],
 )

@@ -18,10 +18,12 @@ _COMMANDS = {
     "rollback": "release",
     "log": "release",
     "explain": "explain",
+    "prove": "prove",
     "coverage": "coverage",
     "case": "case",
     "diff": "diff",
     "replay": "replay",
+    "preview": "preview",
 }
 """The module of each command; its function has the name of the command."""
 

@@ -1,7 +1,7 @@
 """The catalogue of checks: each code, what it finds, why it matters, and a module with and without the fault.
 
 `chengma rules checks` prints it, and docs/rules/checks.md and checks.zh.md are made from it. To add a check, add one
-entry to `CHECKS` in a module of this package; the modules are found by themselves.
+entry to `CHECKS` in a module of this package; the modules are discovered.
 """
 
 import importlib

@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.i18n import Text
+from backend.rulebook.language.habits import find_habit, without_strings
 from backend.rulebook.source import NO_HELP
 
 MAX_CHARACTERS = 5_000
@@ -128,29 +129,60 @@ def _parser() -> Lark:
 
 def _explain(error: UnexpectedInput, text: str) -> InvalidExpression:
     start = error.pos_in_stream if error.pos_in_stream is not None and error.pos_in_stream >= 0 else len(text)
+    at_end = isinstance(error, UnexpectedToken) and error.token.type == "$END"
+    habit = find_habit(text)
+    if habit is not None and habit.start <= start:
+        return InvalidExpression(habit.message, habit.start, habit.end, habit.help, habit.code)
+    unbalanced = _unbalanced(text)
+    if unbalanced is not None and (unbalanced[0] >= start or at_end):
+        return _unbalanced_fault(*unbalanced)
     if isinstance(error, UnexpectedCharacters):
         character = text[start : start + 1]
         if character in "\"'":
             message = Text(zh="文本的引号没有闭合，或中间换了行", en="the string is not closed, or has a line break")
-            return InvalidExpression(message, start, len(text), NO_HELP, "R031")
+            advice = Text(zh=f"请在文本末尾加上 {character}", en=f"write {character} at the end of the text")
+            return InvalidExpression(message, start, len(text.rstrip()), advice, "R031")
         message = Text(zh=f"不应有字符“{character}”", en=f"unexpected character {character!r}")
-        return InvalidExpression(message, start, start + 1, _WRITTEN.get(character, NO_HELP), "R030")
-    if isinstance(error, UnexpectedToken) and error.token.type != "$END":
+        return InvalidExpression(message, start, start + 1, _BETWEEN, "R030")
+    if isinstance(error, UnexpectedToken) and not at_end:
         word = str(error.token)
         message = Text(zh=f"不应有“{word}”", en=f"unexpected {word!r}")
-        return InvalidExpression(message, start, start + len(word), _WRITTEN.get(word, NO_HELP), "R030")
+        return InvalidExpression(message, start, start + len(word), _BETWEEN, "R030")
     message = Text(zh="表达式不完整", en="the expression is incomplete")
-    return InvalidExpression(message, max(0, len(text.rstrip()) - 1), len(text), NO_HELP, "R030")
+    advice = Text(zh="运算符的右边应有一个值或条件", en="an operator needs a value or a condition on its right")
+    end = len(text.rstrip())
+    return InvalidExpression(message, max(0, end - 1), end, advice, "R030")
 
 
-_WRITTEN = {
-    "=": Text(zh="比较用 `==`", en="compare with `==`"),
-    "&": Text(zh="“并且”写作 `&&`", en="`and` is written `&&`"),
-    "|": Text(zh="“或者”写作 `||`", en="`or` is written `||`"),
-    "and": Text(zh="请写 `&&`", en="write `&&`"),
-    "or": Text(zh="请写 `||`", en="write `||`"),
-    "not": Text(zh="请写 `!`", en="write `!`"),
-}
+_BETWEEN = Text(
+    zh="两个值之间用运算符连接：== != < <= > >= in && || + - * / %",
+    en="join two values with an operator: == != < <= > >= in && || + - * / %",
+)
+_PARTNERS = {"(": ")", "[": "]", "{": "}"}
+
+
+def _unbalanced(text: str) -> tuple[int, str] | None:
+    """Return the place and the form of the first bracket without a partner, or None."""
+    opened: list[tuple[int, str]] = []
+    for place, character in enumerate(without_strings(text)):
+        if character in _PARTNERS:
+            opened.append((place, character))
+        elif character in _PARTNERS.values():
+            if not opened or _PARTNERS[opened[-1][1]] != character:
+                return place, character
+            opened.pop()
+    return opened[-1] if opened else None
+
+
+def _unbalanced_fault(place: int, bracket: str) -> InvalidExpression:
+    partner = _PARTNERS.get(bracket)
+    if partner is None:
+        message = Text(zh=f"`{bracket}` 前面没有与它配对的括号", en=f"no bracket is open for this `{bracket}`")
+        advice = Text(zh="请删去它，或在前面补上括号", en="remove it, or open the bracket before it")
+    else:
+        message = Text(zh=f"`{bracket}` 没有闭合", en=f"the `{bracket}` is not closed")
+        advice = Text(zh=f"请补上 `{partner}`", en=f"add `{partner}`")
+    return InvalidExpression(message, place, place + 1, advice, "R030")
 
 
 def _depth(*children: Syntax, start: int, end: int) -> int:

@@ -18,7 +18,12 @@ def check_consistency(module: Module, file: SourceFile) -> None:
     impossible = {rule.id for rule in module.rules if not satisfiable((rule.condition, True))}
     for rule in module.rules:
         if rule.id in impossible:
-            file.fault(rule.location, f"{rule.id!r} can never fire: its condition contradicts itself")
+            message = Text(
+                zh=f"“{rule.id}”永远不会成立：它的条件自相矛盾",
+                en=f"{rule.id!r} can never fire: its condition contradicts itself",
+            )
+            advice = Text(zh="请更正条件，或删去这条规则", en="correct the condition, or remove the rule")
+            file.fault(rule.location, message, advice, "R070")
     sound = [rule for rule in module.rules if rule.id not in impossible]
     if module.strategy == "unique":
         _check_overlaps(sound, file)
@@ -26,8 +31,13 @@ def check_consistency(module: Module, file: SourceFile) -> None:
     for rule in sound:
         overriding = _shadowing(module, sound, rule)
         if overriding is not None:
-            advice = f"{overriding.id!r} in line {overriding.location.line} always fires with it and decides"
-            file.fault(rule.location, f"{rule.id!r} is shadowed: it never decides", advice)
+            line = overriding.location.line
+            message = Text(zh=f"“{rule.id}”被遮蔽，从不起决定作用", en=f"{rule.id!r} is shadowed: it never decides")
+            advice = Text(
+                zh=f"第{line}行的“{overriding.id}”总是与它同时成立并起决定作用",
+                en=f"{overriding.id!r} in line {line} always fires with it and decides",
+            )
+            file.fault(rule.location, message, advice, "R071")
 
 
 def check_shadowed_together(module: Module, file: SourceFile) -> None:
@@ -81,7 +91,10 @@ def check_references(module: Module, known: Collection[str], file: SourceFile) -
         named: tuple[str, ...] = getattr(dated.value, "references", tuple)()
         for name in named:
             if name not in known:
-                file.fault(dated.location, f"these terms name {name!r}, which is not a module", suggest(name, known))
+                message = Text(
+                    zh=f"这些条款提到“{name}”，但没有这个模块", en=f"these terms name {name!r}, which is not a module"
+                )
+                file.fault(dated.location, message, suggest(name, known), "R027")
 
 
 def _overriding(module: Module, rules: Sequence[Rule], rule: Rule) -> Iterator[Rule]:
@@ -102,8 +115,14 @@ def _check_overlaps(rules: list[Rule], file: SourceFile) -> None:
     for one, other in combinations(rules, 2):
         together = max(_begin(one), _begin(other)) < min(_end(one), _end(other))
         if together and satisfiable((one.condition, True), (other.condition, True)):
-            advice = "with `strategy: unique` no two rules may fire at once; exclude one case in the other's condition"
-            file.fault(other.location, f"{other.id!r} can fire together with {one.id!r}", advice)
+            message = Text(
+                zh=f"“{other.id}”可能与“{one.id}”同时成立", en=f"{other.id!r} can fire together with {one.id!r}"
+            )
+            advice = Text(
+                zh="`strategy: unique` 下，两条规则不得同时成立；请在一条的条件中排除另一条的情形",
+                en="with `strategy: unique` no two rules may fire at once; exclude one case in the other's condition",
+            )
+            file.fault(other.location, message, advice, "R072")
 
 
 def _covers(one: Rule, other: Rule) -> bool:

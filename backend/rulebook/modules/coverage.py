@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
+from backend.i18n import Text
 from backend.rulebook.language.temporal import midnight
 from backend.rulebook.modules.module import Module
 from backend.rulebook.modules.periods import in_force
@@ -19,10 +20,18 @@ def check_rules_covered(
     """Add a fault for each rule that does not both fire in one case and stay silent in another within its period."""
     for rule in module.rules:
         if rule.id not in fired:
-            file.fault(rule.location, f"{rule.id!r} fires in no case", f"add one to {cases_path}")
+            message = Text(zh=f"没有案例使“{rule.id}”成立", en=f"{rule.id!r} fires in no case")
+            file.fault(rule.location, message, _add_case(cases_path), "R076")
         elif rule.id not in silent:
-            advice = f"add to {cases_path} a case in which it does not fire"
-            file.fault(rule.location, f"{rule.id!r} fires in every case dated within its period", advice)
+            message = Text(
+                zh=f"在“{rule.id}”有效期内的每个案例中，它都成立",
+                en=f"{rule.id!r} fires in every case dated within its period",
+            )
+            advice = Text(
+                zh=f"请在 {cases_path} 中补上一个使它不成立的案例",
+                en=f"add to {cases_path} a case in which it does not fire",
+            )
+            file.fault(rule.location, message, advice, "R076")
 
 
 def check_changes_covered(
@@ -31,11 +40,19 @@ def check_changes_covered(
     """Add a fault for each midnight at which the law changes, unless cases are at it and at the second before."""
     for day, location in changes(module):
         begin = midnight(day, zone)
-        edges = {begin - SECOND: "the last second before the law changes", begin: "when the law changes"}
+        edges = {
+            begin - SECOND: Text(zh="即规定变更前的最后一秒", en="the last second before the law changes"),
+            begin: Text(zh="即规定变更之时", en="when the law changes"),
+        }
         for instant, what in edges.items():
             if instant not in instants:
                 local = instant.astimezone(zone).isoformat()
-                file.fault(location, f"no case is dated {local}, {what}", f"add one to {cases_path}")
+                message = Text(zh=f"没有案例的时刻为 {local}，{what.zh}", en=f"no case is dated {local}, {what.en}")
+                file.fault(location, message, _add_case(cases_path), "R077")
+
+
+def _add_case(cases_path: str) -> Text:
+    return Text(zh=f"请在 {cases_path} 中补上一个", en=f"add one to {cases_path}")
 
 
 def changes(module: Module) -> Iterator[tuple[date, Location]]:

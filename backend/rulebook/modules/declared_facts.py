@@ -26,7 +26,7 @@ from backend.rulebook.language.types import INT64, UnsupportedFacts, fields_of
 from backend.rulebook.modules.struct_reader import StructReader
 from backend.rulebook.modules.units import AMOUNT_SUFFIX
 from backend.rulebook.modules.yaml_document import YamlEntry, YamlMapping
-from backend.rulebook.source import SourceFile, suggest
+from backend.rulebook.source import NO_HELP, SourceFile, suggest
 
 EXTENDS, PERSON = "extends", "person"
 MAX_FACTS, MAX_TEXT, MAX_RECORDS = 50, 200, 100
@@ -124,7 +124,7 @@ class _FactsReader(StructReader):
         try:
             fields_of(struct)
         except UnsupportedFacts as error:
-            self.file.fault(value.location, str(error), code="R090")
+            self.file.fault(value.location, error.message, NO_HELP, "R090")
             return None
         return struct
 
@@ -186,13 +186,14 @@ class _FactsReader(StructReader):
                 self.file.fault(entry.location, message, _EXAMPLE, "R092")
         for key in entries.keys() - allowed:
             message = Text(zh=f"类型 {kind} 没有 `{key}`", en=f"the type {kind} has no key {key!r}")
-            self.file.fault(entries[key].location, message, "", "R092")
+            self.file.fault(entries[key].location, message, NO_HELP, "R092")
         if (kind == "money") != entry.key.endswith(AMOUNT_SUFFIX):
             message = Text(
                 zh=f"金额的名称以 {AMOUNT_SUFFIX} 结尾，其他事实不用",
                 en=f"amounts, and they alone, end in {AMOUNT_SUFFIX}",
             )
-            self.file.fault(entry.location, message, f"{entry.key.removesuffix(AMOUNT_SUFFIX)}{AMOUNT_SUFFIX}", "R092")
+            name = f"{entry.key.removesuffix(AMOUNT_SUFFIX)}{AMOUNT_SUFFIX}"
+            self.file.fault(entry.location, message, Text(zh=name, en=name), "R092")
 
     def _bounds(self, entries: Mapping[str, YamlEntry], kind: str) -> tuple[int, int]:
         default = {"money": (0, MAX_FEN), "number": INT64}.get(kind, (0, 0))
@@ -228,10 +229,11 @@ class _FactsReader(StructReader):
         elif kind not in sources[named.text]:
             kinds = " or ".join(sources[named.text])
             message = Text(zh=f"{named.text} 的类型是 {kinds}", en=f"{named.text} is of type {kinds}")
-            self.file.fault(named.location, message, f"type: {sources[named.text][0]}", "R093")
+            kind = f"type: {sources[named.text][0]}"
+            self.file.fault(named.location, message, Text(zh=kind, en=kind), "R093")
         elif not is_optional and named.text.startswith("profile."):
             message = Text(zh="档案中可能没有此项", en="a profile may lack this")
-            self.file.fault(named.location, message, "optional: true", "R093")
+            self.file.fault(named.location, message, Text(zh="optional: true", en="optional: true"), "R093")
         return named.text
 
     def _records(self, value: YamlMapping) -> tuple[DeclaredFact, ...]:

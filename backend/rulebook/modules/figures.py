@@ -28,7 +28,7 @@ _FIGURE = re.compile(r"(terms\.)?([a-z][a-z0-9_]*)(?:\s*([+-])\s*(?:(\d{1,12})|(
 class InvalidFigure(Exception):
     """A text names a figure that does not exist, at its characters [start, end)."""
 
-    def __init__(self, message: Text, start: int, end: int, help: str | Text) -> None:  # noqa: A002  the term that authors read
+    def __init__(self, message: Text, start: int, end: int, help: Text) -> None:  # noqa: A002  the term that authors read
         super().__init__(message.en)
         self.message, self.start, self.end, self.help = message, start, end, help
 

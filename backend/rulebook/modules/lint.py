@@ -12,6 +12,7 @@ from decimal import Decimal
 from itertools import combinations
 from typing import cast
 
+from backend.i18n import Text
 from backend.rulebook.language.tree import Constant, walk
 from backend.rulebook.modules.module import Module, Parameter, Rule
 from backend.rulebook.modules.module_document import module_document
@@ -40,7 +41,7 @@ _SCALED = {
 }
 _NUMBERS = {language: re.compile(pattern) for language, pattern in _SCALED.items()}
 _AMOUNTS = {"zh": re.compile(_SCALED["zh"] + "元"), "en": re.compile(_SCALED["en"] + " yuan")}
-_OTHER = {"zh": ("en", "English"), "en": ("zh", "Chinese")}
+_OTHER = {"zh": ("en", Text(zh="英文", en="English")), "en": ("zh", Text(zh="中文", en="Chinese"))}
 
 
 def lint(module: Module, file: SourceFile) -> None:
@@ -103,21 +104,34 @@ class _Linter:
         scalar = cast("YamlScalar", entry.value)
         has_mark, has_word = "[A]" in scalar.text, "assumption" in scalar.text
         if not _MARK.search(scalar.text) and not has_word:
-            advice = "add [V] (read in a public source), [S] (stated by the city), [W] (weak) or [A] (an assumption)"
-            self.file.fault(scalar.location, "the source has no mark of its reliability", advice)
+            message = Text(zh="来源没有标明可靠程度", en="the source has no mark of its reliability")
+            advice = Text(
+                zh="请标 [V]（已查公开来源）、[S]（城市说明）、[W]（依据较弱）或 [A]（假定）",
+                en="add [V] (read in a public source), [S] (stated by the city), [W] (weak) or [A] (an assumption)",
+            )
+            self.file.fault(scalar.location, message, advice, "R073")
         elif has_mark != has_word:
-            advice = "add the word `assumption`" if has_mark else "add [A]"
-            self.file.fault(scalar.location, "an assumption needs the word `assumption` and the mark [A]", advice)
+            message = Text(
+                zh="假定应有 `assumption` 一词和标记 [A]",
+                en="an assumption needs the word `assumption` and the mark [A]",
+            )
+            advice = Text(zh="请加上 [A]", en="add [A]")
+            if has_mark:
+                advice = Text(zh="请加上 `assumption` 一词", en="add the word `assumption`")
+            self.file.fault(scalar.location, message, advice, "R073")
 
     def languages(self, entry: YamlEntry) -> None:
         """Add a fault if a Chinese text has no Chinese characters, or an English text is not ASCII."""
         chinese, english = (cast("YamlScalar", _entries(entry.value)[key].value) for key in ("zh", "en"))
         if not _HAN.search(chinese.text):
-            self.file.fault(chinese.location, "the Chinese text has no Chinese characters", "write it in Chinese")
+            message = Text(zh="中文文本里没有汉字", en="the Chinese text has no Chinese characters")
+            self.file.fault(chinese.location, message, Text(zh="请用中文书写", en="write it in Chinese"), "R074")
         found = _NON_ASCII.search(english.text)
         if found is not None:
             location = location_in(self.file, english, found.start(), found.end())
-            self.file.fault(location, f"the English text contains {found[0]!r}", "write it in ASCII characters")
+            message = Text(zh=f"英文文本里有“{found[0]}”", en=f"the English text contains {found[0]!r}")
+            advice = Text(zh="英文文本只用英文字母和半角标点", en="write it in ASCII characters")
+            self.file.fault(location, message, advice, "R074")
 
     def amounts(self, entry: YamlEntry, rule: Rule | None) -> None:
         """Add a fault for each amount in a text that differs from the law, or from the text in the other language."""
@@ -131,25 +145,45 @@ class _Linter:
                 if not any(amount.fen in amounts and amounts <= numbers[key] for amounts in explanations):
                     message, advice = self._disagreement(amount.fen, rule)
                 elif amount.fen not in numbers[other]:
-                    message, advice = f"the {language} text does not contain {yuan}", "use the same amounts in both"
+                    message = Text(
+                        zh=f"{language.zh}文本里没有 {yuan}", en=f"the {language.en} text does not contain {yuan}"
+                    )
+                    advice = Text(zh="两种文本应写相同的金额", en="use the same amounts in both")
                 else:
                     continue
-                self.file.fault(location_in(self.file, text, amount.start, amount.end), message, advice)
+                self.file.fault(location_in(self.file, text, amount.start, amount.end), message, advice, "R075")
 
-    def _disagreement(self, fen: int, rule: Rule | None) -> tuple[str, str]:
+    def _disagreement(self, fen: int, rule: Rule | None) -> tuple[Text, Text]:
         """Return the message and the fix for an amount that no parameter has during the whole period of the rule."""
         yuan = _yuan(fen)
         for parameter in _amounts_of(self.module):
             dated = [value for value in parameter.values if _overlaps(value.since, value.until, rule)]
             if any(abs(value.value) == fen for value in dated):
                 values = ", ".join(f"{_yuan(abs(each.value))} from {each.since or 'the beginning'}" for each in dated)
-                advice = f"{parameter.name!r} is {values}: write all of them, or split the rule by date"
-                return f"{yuan} is right for only part of the period", advice
+                zh = "、".join(f"{each.since or '最初'} 起为 {_yuan(abs(each.value))}" for each in dated)
+                advice = Text(
+                    zh=f"“{parameter.name}”自 {zh}：请全部写出，或按日期拆分规则",
+                    en=f"{parameter.name!r} is {values}: write all of them, or split the rule by date",
+                )
+                message = Text(zh=f"{yuan} 只在部分时期内正确", en=f"{yuan} is right for only part of the period")
+                return message, advice
         names = rule.names() if rule is not None else ()
         own = [each for each in _amounts_of(self.module) if each.name in names]
-        known = [f"{each.name!r} is {_yuan(abs(value.value))}" for each in own for value in each.values]
-        advice = ", ".join(known) or f"correct it, or add a parameter whose name ends in {AMOUNT_SUFFIX!r}"
-        return f"no parameter of the module is {yuan} while this text is in force", advice
+        known = [(each.name, _yuan(abs(value.value))) for each in own for value in each.values]
+        advice = Text(
+            zh=f"请更正，或增加名称以“{AMOUNT_SUFFIX}”结尾的参数",
+            en=f"correct it, or add a parameter whose name ends in {AMOUNT_SUFFIX!r}",
+        )
+        if known:
+            advice = Text(
+                zh="、".join(f"“{name}”为 {amount}" for name, amount in known),
+                en=", ".join(f"{name!r} is {amount}" for name, amount in known),
+            )
+        message = Text(
+            zh=f"此文本有效期内，模块中没有等于 {yuan} 的参数",
+            en=f"no parameter of the module is {yuan} while this text is in force",
+        )
+        return message, advice
 
 
 def _find(pattern: re.Pattern[str], text: str) -> Iterator[_Amount]:

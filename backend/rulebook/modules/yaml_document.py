@@ -6,8 +6,6 @@ a float, and a duplicate key is an error.
 # ruamel.yaml does not declare the types of its nodes:
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-import re
-
 from msgspec import Struct
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -15,12 +13,12 @@ from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from backend.i18n import Text
+from backend.rulebook.modules.layout import explain_error, find_flaws
 from backend.rulebook.source import NO_HELP, Location, SourceFile
 
 MAX_FILE_BYTES = 1_000_000
 MAX_DEPTH = 40
-
-_UNQUOTED_FIGURE = re.compile(r"\{[a-z_]+(?: ?[-+] ?[a-z0-9_]+)?(?::number)?\}")
+_FIRST_KEYS = ("id", "case", "persona", "from")
 
 
 class Part(Struct):
@@ -85,6 +83,10 @@ def read_document(file: SourceFile) -> YamlValue | None:
         )
         file.fault(Location(1, 1), message, Text(zh="请拆分模块", en="split the module"), "R004")
         return None
+    for flaw in find_flaws(file.text):
+        flaw.report(file)
+    if file.faults:
+        return None
     try:
         deepest = find_deep_nesting(file.text)
         if deepest is not None:
@@ -93,17 +95,7 @@ def read_document(file: SourceFile) -> YamlValue | None:
             return None
         root = YAML(typ="safe").compose(file.text)
     except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        location = Location(mark.line + 1, mark.column + 1) if mark else Location(1, 1)
-        line = (file.text.split("\n")[location.line - 1 : location.line] or [""])[0]
-        advice = NO_HELP
-        if "\t" in line:
-            advice = Text(zh="请用空格缩进：YAML 不允许制表符", en="indent with spaces: YAML does not allow tabs")
-        elif figure := _UNQUOTED_FIGURE.search(line):
-            advice = Text(zh=f"含有 {figure[0]} 的文字要加引号", en=f"put the text with {figure[0]} in quotes")
-        problem = error.problem or error.context
-        message = Text(zh=f"不是有效的 YAML：{problem}", en=f"not valid YAML: {problem}")
-        file.fault(location, message, advice, "R003")
+        explain_error(file.text, error).report(file)
         return None
     except (YAMLError, ValueError, RecursionError) as error:
         problem = str(error).splitlines()[0]
@@ -172,6 +164,11 @@ class _Reader:
                 first = entries[name].location
                 message = Text(zh=f"键“{name}”重复", en=f"duplicate key {name!r}")
                 advice = Text(zh=f"第一处在第{first.line}行", en=f"the first one is in line {first.line}")
+                if name == next(iter(entries)) and name in _FIRST_KEYS:
+                    form = f"- {name}: ..."
+                    advice = Text(zh=f"新的一项以 `{form}` 开头", en=f"a new item begins with `{form}`")
+                    self.file.fault(location, message, advice, "R006")
+                    break  # the other keys of the new item are not faults of their own
                 self.file.fault(location, message, advice, "R006")
                 continue
             value = self.value(child)
