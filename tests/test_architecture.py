@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SERVICES = sorted(path.parent for path in (ROOT / "backend" / "services").glob("*/__init__.py"))
-COMMON = {"__init__", "facts", "model", "ports", "saga", "tasks", "api", "pages", "synthetic", "demo"}
+COMMON = {"__init__", "facts", "rule_modules", "model", "ports", "saga", "tasks", "api", "pages", "synthetic", "demo"}
 """What a service may contain besides modules named after nouns of its domain."""
 
 GERUND = re.compile(r"(^|_)\w{3,}ing($|_)")
@@ -61,7 +61,7 @@ def test_a_service_has_the_common_file_names_and_nouns_of_its_domain(service: Pa
     own = names - COMMON
     wrong = {name for name in own if name in NO_NOUNS or (GERUND.search(name) and name not in NOUNS)}
     assert not wrong, f"name modules after nouns of the domain, or use one of {sorted(COMMON)}"
-    files = {"__init__", "facts", "ports", "tasks", "synthetic", "demo"} & names
+    files = {"__init__", "facts", "rule_modules", "ports", "tasks", "synthetic", "demo"} & names
     assert all((service / f"{name}.py").exists() for name in files)
 
 

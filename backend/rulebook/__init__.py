@@ -186,13 +186,7 @@ def make_rulebook(
     for name, file in files.items():
         module = previous.reusable_module(name, file.text) if previous is not None and not file.faults else None
         if module is None and not file.faults:
-            module = read_module(file, name, structs, time_zone)
-            if module is not None:
-                check_consistency(module, file)
-                if strict:
-                    lint(module, file)
-                    check_shadowed_together(module, file)
-                    check_meaning(module, file)
+            module = check_module(file, name, structs, time_zone, strict=strict)
         if module is not None:
             modules[name] = module
             digest.update(f"{name}\0{file.text}\0".encode())
@@ -203,6 +197,23 @@ def make_rulebook(
         raise InvalidRulebook(faults)
     texts = {name: file.text for name, file in files.items()}
     return Rulebook(modules, texts, digest.hexdigest(), time_zone, previous)
+
+
+def check_module(
+    file: SourceFile, name: str, structs: Mapping[str, type[Struct]], time_zone: ZoneInfo, *, strict: bool = False
+) -> Module | None:
+    """Read and check one module, without its references to others; None and faults of the file if it is no module.
+
+    A module that was read can have faults as well.
+    """
+    module = read_module(file, name, structs, time_zone)
+    if module is not None:
+        check_consistency(module, file)
+        if strict:
+            lint(module, file)
+            check_shadowed_together(module, file)
+            check_meaning(module, file)
+    return module
 
 
 def module_name(folder: Path, file: SourceFile) -> str:

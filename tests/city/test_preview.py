@@ -20,7 +20,8 @@ from backend.rulebook.needs import facts_of
 from backend.rulebook.preview.comparison import Subject
 from backend.rulebook.preview.report import Means, ModulePreview, PreviewReport
 from backend.services.health_code.facts import Contact, HealthFacts
-from backend.services.health_code.model import COLOUR, ColourChange, HealthRecord
+from backend.services.health_code.model import ColourChange, HealthRecord
+from backend.services.health_code.rule_modules import COLOUR
 from backend.store import Store
 from backend.store.sqlite.store import SqliteStore
 from tests.bench.profiles import rich_facts

@@ -19,11 +19,14 @@ _COMMANDS = {
     "log": "release",
     "explain": "explain",
     "prove": "prove",
+    "preview": "preview",
+    "facts": "facts",
+    "new": "new",
+    "lsp": "lsp",
     "coverage": "coverage",
     "case": "case",
     "diff": "diff",
     "replay": "replay",
-    "preview": "preview",
 }
 """The module of each command; its function has the name of the command."""
 
