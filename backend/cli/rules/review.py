@@ -46,7 +46,7 @@ def _print_part(name: str, report: object, zone: ZoneInfo, language: str) -> Non
         case "proof":
             click.echo("\n".join(lines_of(msgspec.convert(report, ProofReport), language)))
         case "replay":
-            click.echo("\n".join(replay_lines(msgspec.convert(report, ReplayReport), language)))
+            click.echo("\n".join(replay_lines(msgspec.convert(report, ReplayReport), zone, language)))
         case _:
             _print_preview(report, zone, language)
 
