@@ -112,10 +112,10 @@ def staff(office: Office) -> dict[str, Result]:
 
 def draft(folder: Path, reason: str) -> Path:
     shutil.copytree(ROOT / "rules", folder)
-    colour = folder / "health_code" / "colour.yaml"
-    text = colour.read_text(encoding="utf-8")
-    assert "Nothing found" in text
-    colour.write_text(text.replace("Nothing found", reason), encoding="utf-8")
+    transport = folder / "talent_code" / "benefits" / "transport.yaml"
+    text = transport.read_text(encoding="utf-8")
+    assert "You have no talent class" in text
+    transport.write_text(text.replace("You have no talent class", reason), encoding="utf-8")
     return folder
 
 
@@ -156,7 +156,10 @@ def test_rules_are_released_by_one_person_and_approved_and_activated_by_another(
     assert "Nobody approved this release" in early.output
 
     seen = approved(office, first)
-    assert "~ reason's wording otherwise: 未见异常 / Nothing found → 未见异常 / one" in seen.output
+    assert (
+        "~ reason's wording otherwise: 您目前没有人才类别 / You have no talent class → 您目前没有人才类别 / one"
+        in seen.output
+    )
     assert f"chengma rules activate {first}" in seen.output
     assert office.run(APPROVER, "rules", "activate", first).output == f"{first} is in force.\n"
 

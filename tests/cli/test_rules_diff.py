@@ -13,8 +13,10 @@ from tests.conftest import ROOT
 OLD = ROOT / "rules"
 
 
-def diff(*arguments: str, language: str = "en_GB.UTF-8") -> Result:
-    return CliRunner().invoke(rules, ["diff", *arguments], env={"CHENGMA_RULES": str(OLD), "LC_ALL": language})
+def diff(*arguments: str, language: str = "en") -> Result:
+    return CliRunner().invoke(
+        rules, ["diff", *arguments], env={"CHENGMA_RULES": str(OLD), "CHENGMA_LANGUAGE": language}
+    )
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def draft(tmp_path: Path) -> Path:
 
 
 def test_a_change_is_told_in_the_language_of_the_terminal(draft: Path) -> None:
-    english, chinese = diff(str(OLD), str(draft)), diff(str(OLD), str(draft), language="zh_CN.UTF-8")
+    english, chinese = diff(str(OLD), str(draft)), diff(str(OLD), str(draft), language="zh")
     assert english.output.splitlines()[:2] == [
         "talent_code.benefits.transport (Public transport discount): results can change",
         "  ! parameter transport_percent from 2019-01-01: 50 → 40",

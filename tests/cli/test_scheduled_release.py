@@ -1,6 +1,7 @@
 """Several processes of a busy city change to a scheduled release at its instant, and no request sees half of it."""
 
 import os
+import shutil
 import socket
 import threading
 import time
@@ -19,13 +20,13 @@ from backend.cli.in_city import run_in_city
 from backend.rulebook import Rulebook, load_rulebook, read_rules
 from backend.rulebook.needs import facts_of
 from tests.cli.command import running
-from tests.cli.test_login import draft
 from tests.conftest import ROOT, SignIn
 
 pytestmark = pytest.mark.slow
 
 PROCESSES = 2
-AHEAD = timedelta(seconds=8)
+AHEAD = timedelta(seconds=20)
+"""Time to compile the release ahead, on a machine that is busy with other tests."""
 MAX_LATE_SECONDS = 5
 OLD, NEW = "Nothing found", "All is well"
 
@@ -55,6 +56,16 @@ def servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[ht
         yield clients
 
 
+def draft(folder: Path) -> Path:
+    """Return a copy of the city's rules in which a green code has another reason."""
+    shutil.copytree(ROOT / "rules", folder)
+    colour = folder / "health_code" / "colour.yaml"
+    text = colour.read_text(encoding="utf-8")
+    assert OLD in text
+    colour.write_text(text.replace(OLD, NEW), encoding="utf-8")
+    return folder
+
+
 def free_port() -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -81,7 +92,7 @@ def test_every_process_serves_a_scheduled_release_within_five_seconds_and_never_
 ) -> None:
     headers = SignIn(servers[0])("13800138000", name="王芳")  # pyright: ignore[reportArgumentType]  a client all the same
     at = datetime.now(UTC) + AHEAD
-    digest = schedule(draft(tmp_path / "draft", NEW), at).digest
+    digest = schedule(draft(tmp_path / "draft"), at).digest
     end = at + timedelta(seconds=MAX_LATE_SECONDS)
     seen: list[list[tuple[datetime, datetime, str, str]]] = [[] for _ in servers]
 
@@ -91,7 +102,7 @@ def test_every_process_serves_a_scheduled_release_within_five_seconds_and_never_
                 before = datetime.now(UTC)
                 code = servers[number].get("/v1/me/health-code", headers=headers).json()
                 seen[number].append((before, datetime.now(UTC), code["because"]["en"], code["rulebook"]))
-                time.sleep(0.01)
+                time.sleep(0.05)
 
         return run
 

@@ -250,3 +250,14 @@ def test_no_verdict_changes_by_more_than_the_comparison_says(
         assert effect == "result"
     elif (before.rule, before.because, before.fired) != (after.rule, after.because, after.fired):
         assert effect != "none"
+
+
+def test_a_text_that_takes_its_figure_from_a_parameter_and_reads_the_same_is_no_change() -> None:
+    parameter = 'parameters:\n  of_age:\n    - {value: 14, source: "[S] council"}\n'
+    because = "{zh: 您未满十四岁, en: You are under fourteen}"
+    text = FARE.replace("parameters:\n", parameter).replace(because, "{zh: 您未满14岁, en: You are under 14}")
+    figures = text.replace("您未满14岁", '"您未满{of_age}岁"').replace("You are under 14", '"You are under {of_age}"')
+    (module,) = diff_rulebooks(rulebook(text), rulebook(figures)).modules
+    assert shown(module) == [("text_rewritten", "child", "none", None, None)]
+    (raised,) = diff_rulebooks(rulebook(figures), rulebook(figures.replace("value: 14", "value: 16"))).modules
+    assert shown(raised) == [("parameter", "of_age", "wording", "14", "16")]

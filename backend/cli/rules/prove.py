@@ -12,17 +12,14 @@ from backend.cli.language import AuthorError, language
 from backend.cli.rules.editions import read_edition
 from backend.i18n import Text
 from backend.rulebook.prover import NOT_INSTALLED, is_installed
-from backend.rulebook.prover.standing import describe, read_claim_files
+from backend.rulebook.prover.standing import all_claims, describe, read_claim_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from backend.rulebook.prover.claim_reader import ClaimsFile
     from backend.rulebook.prover.claims import Claim
-    from backend.rulebook.prover.proof import Edition
     from backend.rulebook.prover.report import ClaimResult, ProofReport
-    from backend.rulebook.source import SourceFile
 
 EXIT_CODES = {"holds": 0, "counterexample": 1, "unknown": 3}
 _DAY = click.DateTime(["%Y-%m-%d"])
@@ -89,22 +86,6 @@ def require_solver() -> None:
     """Raise ClickException if the solver is not installed."""
     if not is_installed():
         raise AuthorError(NOT_INSTALLED)
-
-
-def all_claims(
-    before: Edition | None, after: Edition, files: Mapping[str, tuple[SourceFile, ClaimsFile]]
-) -> dict[str, list[Claim]]:
-    """Return the standing claims by module, and the default one for modules that say nothing of the last edition."""
-    from backend.rulebook.prover.claims import Compared
-    from backend.rulebook.prover.proof import default_claims
-
-    standing = {name: list(found.claims) for name, (_, found) in files.items()}
-    best = {name: found.best_is_high for name, (_, found) in files.items()}
-    for name, claims in default_claims(before, after, best).items():
-        own = standing.setdefault(name, [])
-        if not any(isinstance(claim.subject, Compared) for claim in own):
-            own[:0] = claims
-    return standing
 
 
 def select(

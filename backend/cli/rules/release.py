@@ -9,6 +9,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import click
 
@@ -17,7 +18,7 @@ from backend.cli.errors import load_settings, report_errors
 from backend.cli.language import language
 from backend.cli.rules.instants import instant
 from backend.cli.rules.loading import FOLDER, count_rules, test_folder
-from backend.cli.rules.review import review_lines
+from backend.cli.rules.review import print_review
 from backend.i18n import Text
 from backend.rulebook import read_rules
 
@@ -65,10 +66,11 @@ def approve(digest: str) -> None:
     now, and who would have changed. A part that could not be made is approved without only for a reason, which is
     asked for. Approving puts nothing in force.
     """
-    with signed_in(load_settings()) as api:
+    settings = load_settings()
+    with signed_in(settings) as api:
         full_digest = _full_digest(api, digest)
         review = _review(api, full_digest)
-        click.echo("\n".join(review_lines(review, language())))
+        print_review(review, ZoneInfo(settings.time_zone), language())
         acknowledged = {
             part["name"]: click.prompt(
                 _text(

@@ -52,7 +52,8 @@ def replay(draft: str, since: datetime, as_json: bool) -> None:
             Text(zh="此处没有城市数据（见 CHENGMA_STORE）。", en="There is no city here (see CHENGMA_STORE).")
         )
     rulebook = edition(draft)
-    first = midnight(since.date(), ZoneInfo(settings.time_zone))
+    zone = ZoneInfo(settings.time_zone)
+    first = midnight(since.date(), zone)
 
     async def work(city: City) -> ReplayReport:
         return await replay_decisions(city, rulebook, first, progress=_show_progress)
@@ -60,13 +61,13 @@ def replay(draft: str, since: datetime, as_json: bool) -> None:
     report = run_in_city(work)
     if sys.stderr.isatty():
         click.echo("\r", nl=False, err=True)
-    click.echo(msgspec.json.encode(report) if as_json else "\n".join(replay_lines(report, language())))
+    click.echo(msgspec.json.encode(report) if as_json else "\n".join(replay_lines(report, zone, language())))
 
 
-def replay_lines(report: ReplayReport, language: str) -> Iterator[str]:
-    """Yield a report as authors read it, in "zh" or "en"."""
+def replay_lines(report: ReplayReport, zone: ZoneInfo, language: str) -> Iterator[str]:
+    """Yield a report as authors read it, in the city's time zone, in "zh" or "en"."""
     for module in report.modules:
-        yield from _module_lines(module, language)
+        yield from _module_lines(module, zone, language)
         yield ""
     if report.without_decisions:
         words = Text(zh="没有留存决定的模块：{names}", en="Modules whose decisions are not stored: {names}")
@@ -76,7 +77,11 @@ def replay_lines(report: ReplayReport, language: str) -> Iterator[str]:
         zh="自 {since} 起的 {count} 项决定{more}，草稿 {draft}",
         en="{count} decisions since {since}{more}, draft {draft}",
     )
-    values = {"since": report.since.isoformat(), "count": str(report.examined), "draft": report.draft[:16]}
+    values = {
+        "since": report.since.astimezone(zone).isoformat(timespec="auto"),
+        "count": str(report.examined),
+        "draft": report.draft[:16],
+    }
     yield total.format(more=more, **values).in_language(language)
 
 
@@ -85,7 +90,7 @@ def _show_progress(examined: int) -> None:
         click.echo(f"\r{examined}", nl=False, err=True)
 
 
-def _module_lines(module: ModuleReplay, language: str) -> Iterator[str]:
+def _module_lines(module: ModuleReplay, zone: ZoneInfo, language: str) -> Iterator[str]:
     head = Text(
         zh="{name}：重算 {replayed} 项，其中 {changed} 项结果不同",
         en="{name}: {replayed} decisions replayed, {changed} with another result",
@@ -101,6 +106,6 @@ def _module_lines(module: ModuleReplay, language: str) -> Iterator[str]:
         yield "    " + words.format(count=str(count), reason=_REASONS[reason]).in_language(language)
     for sample in module.samples:
         before, after = (one.in_language(language) for one in (sample.decided_because, sample.draft_because))
-        yield f"    {sample.id} {sample.at.isoformat()}: {sample.decided} → {sample.draft}"
+        yield f"    {sample.id} {sample.at.astimezone(zone).isoformat()}: {sample.decided} → {sample.draft}"
         yield f"      {sample.decided_rule}: {before}"
         yield f"      {sample.draft_rule}: {after}"

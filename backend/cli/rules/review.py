@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import click
 import msgspec
 
 from backend.city.replay import ReplayReport
 from backend.cli.rules.diff import diff_lines
+from backend.cli.rules.prove import lines_of
 from backend.cli.rules.replay import replay_lines
 from backend.i18n import Text
 from backend.rulebook.diff import RulebookDiff
+from backend.rulebook.prover.report import ProofReport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from zoneinfo import ZoneInfo
 
 _TITLES = {
     "diff": Text(zh="含义有何改变", en="What changed in meaning"),
@@ -24,18 +27,35 @@ _TITLES = {
 }
 
 
-def review_lines(review: dict[str, Any], language: str) -> Iterator[str]:
-    """Yield the parts of a review, or why there is none."""
-    yield f"{review['compared_with'][:16]} → {review['release'][:16]}"
+def print_review(review: dict[str, Any], zone: ZoneInfo, language: str) -> None:
+    """Print the parts of a review, or why there is none, in the city's time zone."""
+    click.echo(f"{review['compared_with'][:16]} → {review['release'][:16]}")
     for part in review["parts"]:
-        yield ""
-        yield f"── {_TITLES[part['name']].in_language(language)} ──"
+        click.echo(f"\n── {_TITLES[part['name']].in_language(language)} ──")
         if part["failure"] is not None:
-            yield Text(**part["failure"]).in_language(language)
-        elif part["name"] == "diff":
-            yield from diff_lines(msgspec.convert(part["report"], RulebookDiff), language)
-        elif part["name"] == "replay":
-            yield from replay_lines(msgspec.convert(part["report"], ReplayReport), language)
+            click.echo(Text(**part["failure"]).in_language(language))
         else:
-            yield json.dumps(part["report"], ensure_ascii=False, indent=2)
-    yield ""
+            _print_part(part["name"], part["report"], zone, language)
+    click.echo()
+
+
+def _print_part(name: str, report: object, zone: ZoneInfo, language: str) -> None:
+    match name:
+        case "diff":
+            click.echo("\n".join(diff_lines(msgspec.convert(report, RulebookDiff), language)))
+        case "proof":
+            click.echo("\n".join(lines_of(msgspec.convert(report, ProofReport), language)))
+        case "replay":
+            click.echo("\n".join(replay_lines(msgspec.convert(report, ReplayReport), zone, language)))
+        case _:
+            _print_preview(report, zone, language)
+
+
+def _print_preview(report: object, zone: ZoneInfo, language: str) -> None:
+    try:
+        from backend.cli.rules.printed_preview import print_report
+        from backend.rulebook.preview.report import PreviewReport
+    except ImportError:  # the approver's machine has not installed what authors use
+        click.echo(json.dumps(report, ensure_ascii=False, indent=2))
+        return
+    print_report(msgspec.convert(report, PreviewReport), zone, language)

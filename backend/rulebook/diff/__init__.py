@@ -6,12 +6,13 @@ was and what is, and what it can alter: the result of a verdict, its rule and wo
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
 from backend.i18n import Text
 from backend.rulebook import Rulebook
-from backend.rulebook.diff.change import EFFECTS, Change, Effect, change
+from backend.rulebook.diff.change import Change, Effect, change, strongest
 from backend.rulebook.diff.dated import otherwise_changes, parameter_changes, renamed_parameters, terms_changes
 from backend.rulebook.diff.meaning import change_days, law_on
 from backend.rulebook.diff.rules import RuleComparison
@@ -47,11 +48,11 @@ def diff_rulebooks(old: Rulebook, new: Rulebook) -> RulebookDiff:
     """Compare two rulebooks, module by module, in the order of their names."""
     names = sorted({*old.modules, *new.modules})
     found = [
-        _diff(name, old.modules.get(name), new.modules.get(name))
+        _diff(name, old.modules.get(name), new.modules.get(name), new.time_zone)
         for name in names
         if old.texts.get(name) != new.texts.get(name)
     ]
-    return RulebookDiff(old.digest, new.digest, _strongest(one.effect for one in found), tuple(found))
+    return RulebookDiff(old.digest, new.digest, strongest(one.effect for one in found), tuple(found))
 
 
 def case_changes(old: Sequence[Case], new: Sequence[Case]) -> list[Change]:
@@ -76,28 +77,28 @@ def _expectation(case: Case) -> str:
     return f"{case.at.isoformat()} → {expected}"
 
 
-def _diff(name: str, old: Module | None, new: Module | None) -> ModuleDiff:
+def _diff(name: str, old: Module | None, new: Module | None, zone: ZoneInfo) -> ModuleDiff:
     if old is None or new is None:
         module = new or old
         assert module is not None, "the name is of one of the two"
         return ModuleDiff(name, module.title, "removed" if new is None else "added", "result", ())
-    return _diff_modules(old, new)
+    return _diff_modules(old, new, zone)
 
 
-def _diff_modules(old: Module, new: Module) -> ModuleDiff:
+def _diff_modules(old: Module, new: Module, zone: ZoneInfo) -> ModuleDiff:
     renamed = renamed_parameters(old, new)
-    rules = RuleComparison(old, new, renamed)
+    rules = RuleComparison(old, new, renamed, zone)
     changes = [
         *_head_changes(old, new),
         *terms_changes(old, new),
         *parameter_changes(old, new, renamed),
         *rules.changes(),
-        *otherwise_changes(old, new),
+        *otherwise_changes(old, new, zone),
     ]
     if _same_results(old, new):  # such as a parameter in place of a number: the law of every day is the same
         weakest: Effect = "none" if _same_wording(old, new) else "wording"
         changes = [one if one.effect != "result" or one.kind == "terms" else one.weaker(weakest) for one in changes]
-    return ModuleDiff(new.name, new.title, "changed", _strongest(one.effect for one in changes), tuple(changes))
+    return ModuleDiff(new.name, new.title, "changed", strongest(one.effect for one in changes), tuple(changes))
 
 
 def _head_changes(old: Module, new: Module) -> Iterator[Change]:
@@ -128,8 +129,3 @@ def _ordered(module: Module, law: Mapping[str, object]) -> list[object]:
     """Return the rules of a law in the order that matters to the strategy."""
     rules = list(law.values())
     return rules if module.strategy in ("first", "collect") else sorted(rules, key=repr)
-
-
-def _strongest(effects: Iterator[Effect]) -> Effect:
-    ranks = [EFFECTS.index(effect) for effect in effects]
-    return EFFECTS[max(ranks, default=0)]

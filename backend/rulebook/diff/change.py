@@ -1,6 +1,6 @@
 """A change between two editions of a module, and how it reads in both languages."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from typing import Any, Literal, cast
 
@@ -38,6 +38,7 @@ Kind = Literal[
     "remedy",
     "source",
     "rewritten",
+    "text_rewritten",
     "otherwise",
     "case_added",
     "case_removed",
@@ -66,11 +67,18 @@ _WORDS: dict[Kind, Text] = {
     "remedy": Text(zh="办理提示文字", en="remedy's wording"),
     "source": Text(zh="依据", en="source"),
     "rewritten": Text(zh="条件改写（含义不变）", en="condition rewritten, same meaning"),
+    "text_rewritten": Text(zh="文字改写（读法不变）", en="text rewritten, reads the same"),
     "otherwise": Text(zh="其他情形", en="otherwise"),
     "case_added": Text(zh="新增用例", en="case added"),
     "case_removed": Text(zh="删除用例", en="case removed"),
     "case_changed": Text(zh="用例改变", en="case changed"),
 }
+
+
+def strongest(effects: Iterable[Effect]) -> Effect:
+    """Return the effect that alters most, "none" if there is none."""
+    ranks = [EFFECTS.index(effect) for effect in effects]
+    return EFFECTS[max(ranks, default=0)]
 
 
 class Change(Struct, frozen=True):

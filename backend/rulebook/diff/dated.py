@@ -2,8 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from zoneinfo import ZoneInfo
 
-from backend.rulebook.diff.change import Change, change
+from backend.rulebook.diff.change import Change, Effect, change, strongest
+from backend.rulebook.diff.meaning import change_days
+from backend.rulebook.diff.texts import text_changes
+from backend.rulebook.modules.figures import TextsOfTheDay, figures_in
 from backend.rulebook.modules.module import Module, Parameter
 from backend.rulebook.modules.periods import DatedValue, value_on
 
@@ -31,7 +35,7 @@ def parameter_changes(old: Module, new: Module, renamed: Mapping[str, str]) -> I
         elif name not in new.parameters:
             yield change("parameter_removed", name, "none", name, None)
         else:
-            effect = "result" if _used(old, name) or _used(new, name) else "none"
+            effect = strongest((_effect_of(old, name), _effect_of(new, name)))
             for since, before, after in _dated_differences(parameter.values, new.parameters[name].values):
                 yield change("parameter", name, effect, before, after, since=since)
             if _sources(parameter.values) != _sources(new.parameters[name].values):
@@ -62,14 +66,22 @@ def terms_changes(old: Module, new: Module) -> Iterator[Change]:
         yield change("source", "terms", "none", _sources(old.terms), _sources(new.terms))
 
 
-def otherwise_changes(old: Module, new: Module) -> Iterator[Change]:
+def otherwise_changes(old: Module, new: Module, zone: ZoneInfo) -> Iterator[Change]:
     """Yield how the result and the texts differ if no rule fires."""
     if old.otherwise.then != new.otherwise.then:
         yield change("otherwise", "otherwise", "result", old.otherwise.then, new.otherwise.then)
-    if old.otherwise.because != new.otherwise.because:
-        yield change("because", "otherwise", "wording", old.otherwise.because, new.otherwise.because)
-    if old.otherwise.remedy != new.otherwise.remedy:
-        yield change("remedy", "otherwise", "wording", old.otherwise.remedy, new.otherwise.remedy)
+    texts = [(one.otherwise.because, one.otherwise.remedy) for one in (old, new)]
+    if texts[0] != texts[1]:
+        days = change_days((old, new))
+        before, after = (
+            [
+                (one.because, one.remedy)
+                for day in days
+                for one in [TextsOfTheDay(module, day, zone).otherwise(module.otherwise)]
+            ]
+            for module in (old, new)
+        )
+        yield from text_changes("otherwise", before, after, old.otherwise, new.otherwise)
 
 
 def _dated_differences(old: Sequence[DatedValue], new: Sequence[DatedValue]) -> Iterator[tuple[date, object, object]]:
@@ -92,5 +104,17 @@ def _sources(values: Sequence[DatedValue]) -> str:
     return "; ".join(dict.fromkeys(one.source for one in values))
 
 
-def _used(module: Module, name: str) -> bool:
-    return any(name in rule.names() for rule in module.rules)
+def _effect_of(module: Module, name: str) -> Effect:
+    """Return what the value of a parameter can alter: results, only texts that name it, or nothing."""
+    if any(name in rule.names() for rule in module.rules):
+        return "result"
+    texts = [text for one in (*module.rules, module.otherwise) for text in (one.because, one.remedy)]
+    named = {
+        parameter
+        for text in texts
+        if text is not None
+        for words in (text.zh, text.en)
+        for figure in figures_in(words)
+        for parameter in figure.parameters()
+    }
+    return "wording" if name in named else "none"

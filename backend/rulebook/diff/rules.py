@@ -1,12 +1,17 @@
 """How the rules of two editions of a module differ."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from difflib import SequenceMatcher
+from zoneinfo import ZoneInfo
 
 from backend.rulebook.diff.change import Change, Effect, change, period
 from backend.rulebook.diff.meaning import change_days, condition_differences, law_on, meaning_of
+from backend.rulebook.diff.texts import Texts, text_changes
+from backend.rulebook.modules.figures import TextsOfTheDay
 from backend.rulebook.modules.module import Module, Rule
+from backend.rulebook.modules.periods import in_force
 
 
 @dataclass(frozen=True)
@@ -16,6 +21,7 @@ class RuleComparison:
     old: Module
     new: Module
     renamed: Mapping[str, str]
+    zone: ZoneInfo
 
     def changes(self) -> Iterator[Change]:
         """Yield what changed of each rule, in the order of the new file; rules that were removed come first."""
@@ -46,12 +52,18 @@ class RuleComparison:
             yield change("rewritten", name, "none", None, None)
         if self.renamed.get(str(old.then), old.then) != new.then:
             yield change("then", name, self._effect(old, new), old.then, new.then)
-        if old.because != new.because:
-            yield change("because", name, "wording", old.because, new.because)
-        if old.remedy != new.remedy:
-            yield change("remedy", name, "wording", old.remedy, new.remedy)
+        if (old.because, old.remedy) != (new.because, new.remedy):
+            spans = [(one.since, one.until) for one in (old, new)]
+            days = [day for day in change_days((self.old, self.new)) if any(in_force(*span, day) for span in spans)]
+            before, after = self._texts(self.old, old, days), self._texts(self.new, new, days)
+            yield from text_changes(name, before, after, old, new)
         if old.source != new.source:
             yield change("source", name, "none", old.source, new.source)
+
+    def _texts(self, module: Module, rule: Rule, days: Sequence[date]) -> list[Texts]:
+        """Return the texts of a rule as they read on each day."""
+        rules = [TextsOfTheDay(module, day, self.zone).rule(rule) for day in days]
+        return [(one.because, one.remedy) for one in rules]
 
     def _effect(self, old: Rule, new: Rule) -> Effect:
         """Return "none" if the rule decides the same on every day, such as with a parameter in place of its value."""

@@ -2,12 +2,17 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from backend.i18n import Text
 from backend.rulebook import CLAIMS, Rulebook, module_name, read_file
 from backend.rulebook.prover.claim_reader import ClaimsFile, read_claims
+from backend.rulebook.prover.claims import Claim, Compared
 from backend.rulebook.prover.report import ClaimResult, Counterexample
 from backend.rulebook.source import Fault, InvalidRulebook, Location, SourceFile
+
+if TYPE_CHECKING:
+    from backend.rulebook.prover.proof import Edition
 
 
 def read_standing_claims(folder: Path, rulebook: Rulebook) -> dict[str, tuple[SourceFile, ClaimsFile]]:
@@ -31,6 +36,21 @@ def read_claim_files(files: Mapping[str, SourceFile], rulebook: Rulebook) -> dic
     if faults:
         raise InvalidRulebook(faults)
     return found
+
+
+def all_claims(
+    before: "Edition | None", after: "Edition", files: Mapping[str, tuple[SourceFile, ClaimsFile]]
+) -> dict[str, list[Claim]]:
+    """Return the standing claims by module, and the default one for modules that say nothing of the last edition."""
+    from backend.rulebook.prover.proof import default_claims
+
+    standing = {name: list(found.claims) for name, (_, found) in files.items()}
+    best = {name: found.best_is_high for name, (_, found) in files.items()}
+    for name, claims in default_claims(before, after, best).items():
+        own = standing.setdefault(name, [])
+        if not any(isinstance(claim.subject, Compared) for claim in own):
+            own[:0] = claims
+    return standing
 
 
 def report_results(files: Mapping[str, tuple[SourceFile, ClaimsFile]], results: tuple[ClaimResult, ...]) -> list[Fault]:
