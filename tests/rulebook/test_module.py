@@ -80,7 +80,7 @@ def test_carets_are_aligned_under_wide_chinese_characters(tmp_path: Path) -> Non
         (
             "value: 1d",
             "value: 1 day",
-            "8:33: '1 day' is not a value of the rule language (a duration is written 14d, 12h,",
+            "8:33: '1 day' is not a value of the rule language (write `1d`)",
         ),
         ("value: 2d", "value: 2", "9:33: 'lasts' was duration before; its values must be of one type"),
         (
