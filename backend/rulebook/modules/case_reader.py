@@ -25,7 +25,7 @@ from backend.rulebook.modules.yaml_document import (
     YamlValue,
     read_document,
 )
-from backend.rulebook.source import NO_HELP, Location, SourceFile, suggest
+from backend.rulebook.source import Location, SourceFile, suggest
 
 NEVER = "never"
 NONE = "none"
@@ -134,7 +134,12 @@ class _CaseReader(StructReader):
                 zh=f"与这些案例同处的模块是“{self.module.name}”",
                 en=f"these cases are next to the module {self.module.name!r}",
             )
-            self.file.fault(named.location, message, NO_HELP, "R014")
+            self.file.fault(
+                named.location,
+                message,
+                Text(zh=f"请写 `module: {self.module.name}`", en=f"write `module: {self.module.name}`"),
+                "R014",
+            )
         if "personas" in entries:
             facts = self.module.facts
             self.personas |= _read_personas(self, entries["personas"], {facts.__name__: facts}, facts.__name__)
@@ -197,7 +202,9 @@ class _CaseReader(StructReader):
         entries = self.entries(entry.value, _EXPECTED_KEYS, optional=_EXPECTED_KEYS, what=what) or {}
         if not entries:
             message = Text(zh="没有预期结果的案例不会失败", en="a case without an expectation cannot fail")
-            self.file.fault(entry.value.location, message, NO_HELP, "R046")
+            self.file.fault(
+                entry.value.location, message, Text(zh="请写 `expect: 结果`", en="write `expect: result`"), "R046"
+            )
         read = {
             "result": self._result,
             "rule": self._rule,
@@ -263,5 +270,5 @@ class _CaseReader(StructReader):
         if isinstance(value, YamlSequence):
             return value.items
         message = Text(zh="此处应为列表，写作 [...]", en="expected a list, such as [...]")
-        self.file.fault(value.location, message, NO_HELP, "R012")
+        self.file.fault(value.location, message, Text(zh="请写 [..., ...]", en="write [..., ...]"), "R012")
         return []

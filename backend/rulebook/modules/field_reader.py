@@ -14,13 +14,14 @@ from backend.rulebook.language.types import INSTANT_RANGE, INT64, MAX_FACT_DURAT
 from backend.rulebook.modules.units import AMOUNT_SUFFIX, fen_of
 from backend.rulebook.modules.written_values import form_of_day, form_of_instant, form_of_value, is_impossible_day
 from backend.rulebook.modules.yaml_document import YamlEntry, YamlMapping, YamlScalar, YamlSequence, YamlValue
-from backend.rulebook.source import NO_HELP, Location, SourceFile, suggest
+from backend.rulebook.source import Location, SourceFile, suggest
 
 MAX_TEXT_CHARACTERS = 500
 _A_NUMBER = Text(zh="请写不带引号和单位的数字，如 14", en="write a number without quotes and unit, such as 14")
 A_RESULT = Text(zh="结果", en="a result")
 
 _WORD = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
+_A_WORD = Text(zh="请用英文字母，如 close-contact", en="write it in lower-case English letters, such as close-contact")
 _TRUTHS = ("yes", "no", "on", "off")
 _COMMENT = re.compile(r"\s(#)")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -45,7 +46,7 @@ class FieldReader:
                 zh=f"此处应为{what.zh}，包含的键有：{'、'.join(known)}",
                 en=f"expected {what.en} with the keys {', '.join(known)}",
             )
-            self.file.fault(value.location, message, NO_HELP, "R012")
+            self.file.fault(value.location, message, _form_of(known), "R012")
             return None
         for entry in value.entries.values():
             if entry.key not in known:
@@ -82,7 +83,7 @@ class FieldReader:
             return None
         if not isinstance(entry.value, YamlScalar):
             message = Text(zh=f"“{entry.key}”应为单个值", en=f"{entry.key!r} is a single value")
-            self.file.fault(entry.value.location, message, NO_HELP, "R012")
+            self.file.fault(entry.value.location, message, Text(zh="请只写一个值", en="write one value"), "R012")
             return None
         return entry.value
 
@@ -90,7 +91,14 @@ class FieldReader:
         """Read a list that is not empty."""
         if not isinstance(entry.value, YamlSequence) or not entry.value.items:
             message = Text(zh=f"“{entry.key}”应为列表：{what.zh}", en=f"{entry.key!r} is a list: {what.en}")
-            self.file.fault(entry.value.location, message, NO_HELP, "R012")
+            self.file.fault(
+                entry.value.location,
+                message,
+                Text(
+                    zh="请用 [..., ...] 或以 `- ` 开头的各行书写", en="write [..., ...], or lines that begin with `- `"
+                ),
+                "R012",
+            )
             return []
         return entry.value.items
 
@@ -101,7 +109,7 @@ class FieldReader:
                 zh=f"{what.zh}应为由小写字母、数字、- 和 _ 组成的词",
                 en=f"{what.en} is a word of lower-case letters, digits, - and _",
             )
-            self.file.fault(value.location, message, NO_HELP, "R013")
+            self.file.fault(value.location, message, _A_WORD, "R013")
             return None
         if known is not None and value.text not in known:
             message = Text(
@@ -221,7 +229,12 @@ class FieldReader:
                 zh="值可以是数字、文本、时长、时刻，或由它们组成的列表",
                 en="a value is a number, a text, a duration, an instant or a list of them",
             )
-            self.file.fault(value.location, message, NO_HELP, "R012")
+            self.file.fault(
+                value.location,
+                message,
+                Text(zh="请写一个值，或 [..., ...]", en="write one value, or [..., ...]"),
+                "R012",
+            )
             return None
         if not value.plain:
             return value.text
@@ -246,7 +259,9 @@ class FieldReader:
                 return None
             if found and join(type_of_value(found[0]), type_of_value(literal)) is None:
                 message = Text(zh="列表中的值应为同一类型", en="the values of a list must be of one type")
-                self.file.fault(item.location, message, NO_HELP, "R020")
+                self.file.fault(
+                    item.location, message, Text(zh="请只写同一类型的值", en="write values of one type only"), "R020"
+                )
                 return None
             found.append(literal)
         return tuple(found)
@@ -276,3 +291,8 @@ class FieldReader:
         )
         self.file.fault(value.location, message, form_of_value(text) or advice, "R019")
         return None
+
+
+def _form_of(keys: Sequence[str]) -> Text:
+    form = "{" + ", ".join(f"{key}: ..." for key in keys) + "}"
+    return Text(zh=f"请写 `{form}`", en=f"write `{form}`")
