@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SERVICES = sorted(path.parent for path in (ROOT / "backend" / "services").glob("*/__init__.py"))
-COMMON = {"__init__", "facts", "model", "ports", "saga", "tasks", "api", "pages", "synthetic", "demo"}
+COMMON = {"__init__", "facts", "rule_modules", "model", "ports", "saga", "tasks", "api", "pages", "synthetic", "demo"}
 """What a service may contain besides modules named after nouns of its domain."""
 
 GERUND = re.compile(r"(^|_)\w{3,}ing($|_)")
@@ -61,7 +61,7 @@ def test_a_service_has_the_common_file_names_and_nouns_of_its_domain(service: Pa
     own = names - COMMON
     wrong = {name for name in own if name in NO_NOUNS or (GERUND.search(name) and name not in NOUNS)}
     assert not wrong, f"name modules after nouns of the domain, or use one of {sorted(COMMON)}"
-    files = {"__init__", "facts", "ports", "tasks", "synthetic", "demo"} & names
+    files = {"__init__", "facts", "rule_modules", "ports", "tasks", "synthetic", "demo"} & names
     assert all((service / f"{name}.py").exists() for name in files)
 
 
@@ -99,10 +99,11 @@ ABOVE_SAGAS = [ROOT / "backend" / name for name in ("services", *ENGINES)]
 WORDS_OF_SERVICES = {"hospital", "visit", "insurance", "talent", "class", "park"}
 PYTHON_WORDS = {"class", "ClassVar"}
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
-MAX_LINES_OF_THIN_SERVICES = 9_000
+MAX_LINES_OF_THIN_SERVICES = 9_600
 """Of medical credit and the talent code: 5,389 once the engines took over, and since then what they hold on people, the
 acts that they log, bank cards, the differences of a hospital's day, consent to hospitals with desk tokens,
-transactions over several visits, payments at the counter and hospitals that settle themselves."""
+transactions over several visits, payments at the counter and hospitals that settle themselves, and for authors what
+each fact means and what changes it."""
 
 
 def names_in(node: ast.AST | None) -> set[str]:

@@ -34,17 +34,7 @@ def load_settings() -> Settings:
 @contextmanager
 def report_errors() -> Generator[None, None, None]:
     """Report errors of services, rules, keys, files or servers without a traceback, and exit with 1."""
-    from pymongo.errors import PyMongoError
-
-    from backend.city.binding import WrongCity
-    from backend.city.declarations import InvalidCity
-    from backend.city.releases import ActivationPending, UnknownRelease
-    from backend.cli.preflight import NotReady
     from backend.rulebook import InvalidRulebook
-    from backend.security.field_encryption import UndecryptableField
-    from backend.security.keyring import InvalidKeys
-    from backend.store import StoreUnavailable
-    from backend.store.migrations import UnknownSchema
 
     try:
         yield
@@ -53,7 +43,26 @@ def report_errors() -> Generator[None, None, None]:
         count = len(error.faults)
         message = Text(zh=f"规则中有{count}处错误", en=f"{count} fault{'s' if count > 1 else ''} in the rules")
         raise AuthorError(message) from error
-    except (
+    except Exception as error:
+        if not isinstance(error, _reported()):
+            raise
+        raise click.ClickException(str(error)) from error
+
+
+def _reported() -> tuple[type[Exception], ...]:
+    """Return the errors that are reported in one line. Their modules are imported only when there is an error."""
+    from pymongo.errors import PyMongoError
+
+    from backend.city.binding import WrongCity
+    from backend.city.declarations import InvalidCity
+    from backend.city.releases import ActivationPending, UnknownRelease
+    from backend.cli.preflight import NotReady
+    from backend.security.field_encryption import UndecryptableField
+    from backend.security.keyring import InvalidKeys
+    from backend.store import StoreUnavailable
+    from backend.store.migrations import UnknownSchema
+
+    return (
         ActivationPending,
         InvalidCity,
         InvalidKeys,
@@ -66,5 +75,4 @@ def report_errors() -> Generator[None, None, None]:
         UnknownSchema,
         WrongCity,
         sqlite3.Error,
-    ) as error:
-        raise click.ClickException(str(error)) from error
+    )

@@ -27,6 +27,7 @@ from backend.rulebook.verdict import Law, ModuleEvaluator, Outcome, Verdict
 __all__ = ["InvalidRulebook", "Rulebook", "SourceFile", "Verdict", "load_rulebook", "make_rulebook", "read_rules"]
 
 CASES = ".cases"
+CLAIMS = ".claims"
 PERSONAS = "personas"
 
 
@@ -132,6 +133,10 @@ class Rulebook:
         """
         return self._evaluators[module].law_at(at, on).terms
 
+    def laws(self, module: str) -> tuple[Law, ...]:
+        """Return the laws of a module in the order of time. Raises KeyError for an unknown module."""
+        return tuple(self._evaluators[module].laws)
+
     def law(self, module: str, at: datetime) -> Law:
         """Return the law of a module at an instant. Raises KeyError or ValueError, as `evaluate` does."""
         return self._evaluators[module].law_at(at, None)
@@ -181,13 +186,7 @@ def make_rulebook(
     for name, file in files.items():
         module = previous.reusable_module(name, file.text) if previous is not None and not file.faults else None
         if module is None and not file.faults:
-            module = read_module(file, name, structs, time_zone)
-            if module is not None:
-                check_consistency(module, file)
-                if strict:
-                    lint(module, file)
-                    check_shadowed_together(module, file)
-                    check_meaning(module, file)
+            module = check_module(file, name, structs, time_zone, strict=strict)
         if module is not None:
             modules[name] = module
             digest.update(f"{name}\0{file.text}\0".encode())
@@ -200,9 +199,26 @@ def make_rulebook(
     return Rulebook(modules, texts, digest.hexdigest(), time_zone, previous)
 
 
+def check_module(
+    file: SourceFile, name: str, structs: Mapping[str, type[Struct]], time_zone: ZoneInfo, *, strict: bool = False
+) -> Module | None:
+    """Read and check one module, without its references to others; None and faults of the file if it is no module.
+
+    A module that was read can have faults as well.
+    """
+    module = read_module(file, name, structs, time_zone)
+    if module is not None:
+        check_consistency(module, file)
+        if strict:
+            lint(module, file)
+            check_shadowed_together(module, file)
+            check_meaning(module, file)
+    return module
+
+
 def module_name(folder: Path, file: SourceFile) -> str:
     """Return the name of the module in a file, from its path below the folder of rules."""
-    return ".".join(Path(file.path).relative_to(folder).with_suffix("").parts).removesuffix(CASES)
+    return ".".join(Path(file.path).relative_to(folder).with_suffix("").parts).removesuffix(CASES).removesuffix(CLAIMS)
 
 
 def read_file(path: Path) -> SourceFile:
@@ -256,7 +272,8 @@ def _rule_files(folder: Path) -> list[Path]:
             en="run the command in the folder of the checkout, or set CHENGMA_RULES to the folder of the rules",
         )
         raise InvalidRulebook([Fault(str(folder), Location(1, 1), message, advice, code="R001")])
-    found = sorted(path for path in folder.rglob("*.y*ml") if not path.stem.endswith(CASES) and path.stem != PERSONAS)
+    texts = (path for path in folder.rglob("*.y*ml") if path.stem != PERSONAS)
+    found = sorted(path for path in texts if not path.stem.endswith((CASES, CLAIMS)))
     if not found:
         message = Text(zh="文件夹中没有规则模块（*.yaml）", en="the folder contains no rule module (*.yaml)")
         raise InvalidRulebook([Fault(str(folder), Location(1, 1), message, code="R001")])

@@ -114,6 +114,8 @@ def test_test_counts_the_cases_that_pass() -> None:
     found = run("test")
     assert found.exit_code == 0
     assert re.search(rf"^\d+ cases pass and cover {counted()}\. ", found.output)
+    assert re.search(r"^\d+ claims hold; proved in \d+ s\.$", found.output, re.MULTILINE)
+    assert "Proved: every rule can fire and decide." in found.output
 
 
 def test_test_fails_if_a_case_fails(tmp_path: Path) -> None:

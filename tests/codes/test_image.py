@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from backend.codes.image import draw_png, draw_svg
-from backend.services.health_code.code import COLOURS, STYLES
+from backend.services.health_code.code import STYLES
+from backend.services.health_code.rule_modules import COLOURS
 from tests.codes.scanners import (
     PAYLOAD,
     SCANNERS,

@@ -18,9 +18,8 @@ from backend.rulebook.language.temporal import midnight
 from backend.services.account.model.account import Account, caller_of
 from backend.services.account.model.session import Session
 from backend.services.account.sign_in_codes import issue_code
-from backend.services.health_code.code import COLOURS
-from backend.services.health_code.model import COLOUR
 from backend.services.health_code.reports import CheckedIn, Event, Report, derive_facts
+from backend.services.health_code.rule_modules import COLOUR, COLOURS
 from tests.services.health_code.scene import Scene
 
 ZONE = ZoneInfo("Asia/Shanghai")

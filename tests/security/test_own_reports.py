@@ -15,8 +15,7 @@ from msgspec.structs import replace
 from backend.city.service import discover_services, rule_modules_of
 from backend.rulebook import Rulebook, load_rulebook
 from backend.rulebook.needs import facts_of
-from backend.services.health_code.code import COLOURS
-from backend.services.health_code.model import COLOUR, HealthRecord, apply_reports, new_record
+from backend.services.health_code.model import HealthRecord, apply_reports, new_record
 from backend.services.health_code.records import update_record
 from backend.services.health_code.reports import (
     MAX_REPORTS,
@@ -35,6 +34,7 @@ from backend.services.health_code.reports import (
     StayReported,
     derive_facts,
 )
+from backend.services.health_code.rule_modules import COLOUR, COLOURS
 from backend.settings import Settings
 from tests.conftest import ROOT, Clock
 from tests.draws import draws

@@ -11,7 +11,7 @@ import re
 import subprocess
 import tarfile
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from backend.city.releases import UnknownRelease, release_named, released_rulebook
 from backend.cli.errors import load_settings, report_errors
 from backend.cli.rules.loading import needed_modules, store_exists
-from backend.rulebook import CASES, InvalidRulebook, Rulebook, SourceFile, load_rulebook, module_name, read_file
+from backend.rulebook import CASES, CLAIMS, InvalidRulebook, Rulebook, SourceFile, load_rulebook, module_name, read_file
 from backend.rulebook.needs import facts_of
 
 if TYPE_CHECKING:
@@ -38,14 +38,15 @@ _MAX_UNPACKED = 50_000_000
 
 @dataclass(frozen=True)
 class Edition:
-    """One edition of the rules: the words that named it, its rulebook, and the files of its cases by module.
+    """One edition of the rules: the words that named it, its rulebook, and the files of its cases and claims by module.
 
-    `cases` is None for a release, which has none.
+    `cases` is None for a release, which has none, and no claims either.
     """
 
     name: str
     rulebook: Rulebook
     cases: dict[str, SourceFile] | None
+    claims: dict[str, SourceFile] = field(default_factory=dict[str, SourceFile])
 
 
 def edition(text: str) -> Rulebook:
@@ -85,8 +86,11 @@ def _read_folder(settings: Settings, name: str, folder: Path) -> Edition:
     except InvalidRulebook as error:
         shown = [replace(fault, path=fault.path.replace(str(folder), name, 1)) for fault in error.faults]
         raise InvalidRulebook(shown) from error
-    files = map(read_file, sorted(folder.rglob(f"*{CASES}.yaml")))
-    return Edition(name, rulebook, {module_name(folder, file): file for file in files})
+    cases, claims = (
+        {module_name(folder, file): file for file in map(read_file, sorted(folder.rglob(f"*{kind}.yaml")))}
+        for kind in (CASES, CLAIMS)
+    )
+    return Edition(name, rulebook, cases, claims)
 
 
 def _release(settings: Settings, beginning: str) -> Edition | None:

@@ -37,7 +37,8 @@ _DURATION_PARTS: dict[str, Callable[[timedelta], int]] = {
 
 
 @cache
-def _zone(name: str) -> tzinfo:
+def time_zone(name: str) -> tzinfo:
+    """Return the time zone of a name or an offset such as `+08:00`. Raises EvaluationError."""
     offset = _OFFSET.fullmatch(name)
     if offset:
         span = timedelta(hours=int(offset[2]), minutes=int(offset[3]))
@@ -56,7 +57,7 @@ def part_of(name: str) -> Callable[..., Operation | None]:
     part, result = TIMESTAMP_PARTS[name]
 
     def evaluate(at: datetime, in_zone: str = "UTC") -> int:
-        return part(at.astimezone(_zone(in_zone)))
+        return part(at.astimezone(time_zone(in_zone)))
 
     def find(moment: Type, zone: Type = _UTC) -> Operation | None:
         if moment.kind == "duration" and name in _DURATION_PARTS:
@@ -73,7 +74,7 @@ def _zone_failure_mode(zone: Type) -> Text | None:
         return Text(zh="时区不是常量", en="its time zone is not a constant")
     try:
         for name in zone.words:
-            _zone(name)
+            time_zone(name)
     except EvaluationError as error:
         return error.message
     return None

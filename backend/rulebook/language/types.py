@@ -163,12 +163,37 @@ def join(one: Type, other: Type) -> Type | None:
     return replace(one, words=None)
 
 
+Unit = Literal["fen", "years", "months", "days", "minutes", "percent", "points", "persons", "times", "homes", "places"]
+"""The unit of a number in the facts."""
+
+
+class FactMeaning(Struct, frozen=True):
+    """What a fact means to those who write rules: a phrase in Chinese and English, and the unit of a number.
+
+    It is part of the annotation of the field: `Annotated[int, FactMeaning(zh="...", en="...", unit="months")]`.
+    """
+
+    zh: str
+    en: str
+    unit: Unit | None = None
+
+    @property
+    def text(self) -> Text:
+        """Return the phrase without its unit."""
+        return Text(zh=self.zh, en=self.en)
+
+
 @dataclass(frozen=True)
 class Field:
-    """A field that rules may read: its type, and whether it may be absent (then `has()` must guard it)."""
+    """A field that rules may read: its type, and whether it may be absent (then `has()` must guard it).
+
+    A list has at most `max_length` elements, if that is not None.
+    """
 
     type: Type
     optional: bool
+    meaning: FactMeaning | None = None
+    max_length: int | None = None
 
 
 class UnsupportedFacts(Exception):
@@ -201,6 +226,16 @@ def fields_of(struct: type[Struct]) -> dict[str, Field]:
 
 
 def _field(annotation: Any) -> Field | None:  # noqa: ANN401  an annotation may be any form
+    if typing.get_origin(annotation) is typing.Annotated:
+        held, *notes = typing.get_args(annotation)
+        found = _field(held)
+        narrowed = None if found is None else _narrow(found.type, tuple(notes))
+        if found is None or narrowed is None:
+            return None
+        meaning = next((note for note in notes if isinstance(note, FactMeaning)), found.meaning)
+        lengths = [note.max_length for note in notes if isinstance(note, msgspec.Meta) and note.max_length is not None]
+        max_length = min(lengths) if lengths and narrowed.kind == "list" else found.max_length
+        return Field(narrowed, found.optional, meaning, max_length)
     optional = False
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         present = [part for part in typing.get_args(annotation) if part is not type(None)]

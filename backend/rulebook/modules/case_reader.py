@@ -15,6 +15,13 @@ from msgspec import Struct
 from backend.i18n import Text
 from backend.rulebook.language.types import terms_of
 from backend.rulebook.modules.field_reader import A_RESULT
+from backend.rulebook.modules.keys import (
+    CASE_KEYS,
+    CASES_FILE_KEYS,
+    EXPECTED_KEYS,
+    OPTIONAL_CASE_KEYS,
+    OPTIONAL_CASES_FILE_KEYS,
+)
 from backend.rulebook.modules.module import OTHERWISE, Module
 from backend.rulebook.modules.struct_reader import StructReader
 from backend.rulebook.modules.yaml_document import (
@@ -30,9 +37,6 @@ from backend.rulebook.source import Location, SourceFile, suggest
 NEVER = "never"
 NONE = "none"
 PERSONA = "persona"
-
-_CASE_KEYS = ("case", "at", "on", "given", "expect")
-_EXPECTED_KEYS = ("result", "rule", "fired", "changes_at", "because", "terms")
 
 
 @dataclass(frozen=True)
@@ -93,9 +97,8 @@ def _read_personas(
     found: dict[str, Persona] = {}
     for item in reader.items(listed, Text(zh="各个人物", en="the personas")):
         optional = ("facts",) if default else ()
-        entries = reader.entries(
-            item, (PERSONA, "facts", "given"), optional=optional, what=Text(zh="人物", en="a persona")
-        )
+        what = Text(zh="人物", en="a persona")
+        entries = reader.entries(item, (PERSONA, "facts", "given"), optional=optional, what=what)
         name = reader.short_text(entries[PERSONA]) if entries is not None else None
         if entries is None or name is None:
             continue
@@ -110,7 +113,8 @@ def _read_personas(
             reader.file.fault(location, message, advice, "R050")
         elif struct_name not in facts:
             message = Text(zh=f"没有名为“{struct_name}”的事实结构", en=f"unknown facts {struct_name!r}")
-            reader.file.fault(struct.location if struct else location, message, suggest(struct_name, facts), "R051")
+            place = struct.location if struct else location
+            reader.file.fault(place, message, suggest(struct_name, facts), "R051")
         else:
             fields = given.entries if isinstance(given, YamlMapping) else None
             is_valid = reader.partial(given, facts[struct_name]) is not None
@@ -124,8 +128,9 @@ class _CaseReader(StructReader):
     personas: dict[str, Persona] = field(default_factory=dict[str, Persona])
 
     def cases(self, root: YamlValue) -> list[Case]:
-        known = ("module", "personas", "cases")
-        entries = self.entries(root, known, optional=("personas",), what=Text(zh="案例文件", en="a file of cases"))
+        entries = self.entries(
+            root, CASES_FILE_KEYS, optional=OPTIONAL_CASES_FILE_KEYS, what=Text(zh="案例文件", en="a file of cases")
+        )
         if entries is None:
             return []
         named = self.scalar(entries["module"])
@@ -134,12 +139,8 @@ class _CaseReader(StructReader):
                 zh=f"与这些案例同处的模块是“{self.module.name}”",
                 en=f"these cases are next to the module {self.module.name!r}",
             )
-            self.file.fault(
-                named.location,
-                message,
-                Text(zh=f"请写 `module: {self.module.name}`", en=f"write `module: {self.module.name}`"),
-                "R014",
-            )
+            advice = Text(zh=f"请写 `module: {self.module.name}`", en=f"write `module: {self.module.name}`")
+            self.file.fault(named.location, message, advice, "R014")
         if "personas" in entries:
             facts = self.module.facts
             self.personas |= _read_personas(self, entries["personas"], {facts.__name__: facts}, facts.__name__)
@@ -156,7 +157,7 @@ class _CaseReader(StructReader):
         return list(cases.values())
 
     def _case(self, item: YamlValue) -> Case | None:
-        entries = self.entries(item, _CASE_KEYS, optional=("on",), what=Text(zh="案例", en="a case"))
+        entries = self.entries(item, CASE_KEYS, optional=OPTIONAL_CASE_KEYS, what=Text(zh="案例", en="a case"))
         if entries is None:
             return None
         name, at = self.short_text(entries["case"]), self.instant(entries["at"].value)
@@ -178,8 +179,9 @@ class _CaseReader(StructReader):
             return None
         if persona is None:
             message = Text(zh=f"没有人物“{named.text}”", en=f"unknown persona {named.text!r}")
-            missing = Text(zh="请在“personas”中写明", en="write it below `personas`")
-            advice = suggest(named.text, self.personas) if self.personas else missing
+            advice = Text(zh="请写在 `personas` 下", en="write it below `personas`")
+            if self.personas:
+                advice = suggest(named.text, self.personas)
             self.file.fault(named.location, message, advice, "R052")
             return None
         if persona.facts != self.module.facts.__name__:
@@ -199,12 +201,11 @@ class _CaseReader(StructReader):
         if isinstance(entry.value, YamlScalar):
             return {"result": Expected(self._result(entry.value), entry.value.location)}
         what = Text(zh="`expect`", en="`expect`")
-        entries = self.entries(entry.value, _EXPECTED_KEYS, optional=_EXPECTED_KEYS, what=what) or {}
+        entries = self.entries(entry.value, EXPECTED_KEYS, optional=EXPECTED_KEYS, what=what) or {}
         if not entries:
             message = Text(zh="没有预期结果的案例不会失败", en="a case without an expectation cannot fail")
-            self.file.fault(
-                entry.value.location, message, Text(zh="请写 `expect: 结果`", en="write `expect: result`"), "R046"
-            )
+            advice = Text(zh="请写 `expect: 结果`", en="write `expect: result`")
+            self.file.fault(entry.value.location, message, advice, "R046")
         read = {
             "result": self._result,
             "rule": self._rule,
@@ -269,6 +270,6 @@ class _CaseReader(StructReader):
     def _items(self, value: YamlValue) -> list[YamlValue]:
         if isinstance(value, YamlSequence):
             return value.items
-        message = Text(zh="此处应为列表，写作 [...]", en="expected a list, such as [...]")
+        message = Text(zh="此处应为列表", en="expected a list, such as [...]")
         self.file.fault(value.location, message, Text(zh="请写 [..., ...]", en="write [..., ...]"), "R012")
         return []

@@ -56,10 +56,11 @@ class TestedRules:
 class Personas:
     """The personas of each folder's `personas.yaml`; `files` are those files, with their faults."""
 
-    def __init__(self, folder: Path, facts: Iterable[type[Struct]]) -> None:
+    def __init__(self, folder: Path, facts: Iterable[type[Struct]], files: Sequence[SourceFile] | None = None) -> None:
         structs = {struct.__name__: struct for struct in facts}
         self.folder = folder
-        self.files = [read_file(path) for path in sorted(folder.rglob(f"{PERSONAS}.y*ml"))]
+        paths = sorted(folder.rglob(f"{PERSONAS}.y*ml")) if files is None else ()
+        self.files = [*(files or ()), *map(read_file, paths)]
         self._found = {Path(file.path).parent: read_personas(file, structs) for file in self.files if not file.faults}
 
     def of(self, path: Path) -> dict[str, Persona]:
@@ -84,11 +85,9 @@ def run_cases(folder: Path, facts: Sequence[type[Struct]], time_zone: ZoneInfo) 
     for module in rulebook.modules.values():
         rules = read_file(folder.joinpath(*module.name.split(".")).with_suffix(".yaml"))
         if module.name in files:
-            failed += _run_module(rulebook, module, cases[module.name], files[module.name], rules)
+            failed += run_module(rulebook, module, cases[module.name], files[module.name], rules)
         else:
-            name = f"{Path(rules.path).stem}{CASES}.yaml"
-            message = Text(zh="这些规则没有案例", en="these rules have no cases")
-            rules.fault(Location(1, 1), message, Text(zh=f"请编写 {name}", en=f"write {name}"), "R046")
+            report_missing_cases(rules)
         faults += rules.faults
     faults += [fault for file in files.values() for fault in file.faults]
     if faults:
@@ -105,14 +104,26 @@ def load_cases(folder: Path, facts: Sequence[type[Struct]], time_zone: ZoneInfo)
     for name, file in files.items():
         module = rulebook.modules.get(name)
         if module is None:
-            message = Text(zh=f"这些案例没有对应的模块“{name}”", en=f"there is no module {name!r} for these cases")
-            file.fault(Location(1, 1), message, suggest(name, rulebook.modules), "R046")
+            report_missing_module(file, name, rulebook.modules)
         elif not file.faults:
             cases[name] = read_cases(file, module, shared.of(Path(file.path)))
     faults = [fault for file in (*shared.files, *files.values()) for fault in file.faults]
     if faults:
         raise InvalidRulebook(faults)
     return TestedRules(rulebook, files, cases)
+
+
+def report_missing_cases(rules: SourceFile) -> None:
+    """Add a fault to the file of a rule module that has no cases."""
+    name = f"{Path(rules.path).stem}{CASES}.yaml"
+    message = Text(zh="这些规则没有案例", en="these rules have no cases")
+    rules.fault(Location(1, 1), message, Text(zh=f"请编写 {name}", en=f"write {name}"), "R046")
+
+
+def report_missing_module(cases: SourceFile, name: str, known: Iterable[str]) -> None:
+    """Add a fault to a file of cases whose module is not among those that are `known`."""
+    message = Text(zh=f"这些案例没有对应的模块“{name}”", en=f"there is no module {name!r} for these cases")
+    cases.fault(Location(1, 1), message, suggest(name, known), "R046")
 
 
 def failures(rulebook: Rulebook, module: str, case: Case) -> tuple[Verdict, list[tuple[str, Expected, object]]]:
@@ -139,7 +150,7 @@ def _terms(rulebook: Rulebook, module: str, case: Case, expected: Expected) -> d
     return {name: getattr(terms, name) for name in expected.value or terms.__struct_fields__}
 
 
-def _run_module(
+def run_module(
     rulebook: Rulebook, module: Module, cases: list[Case], file: SourceFile, rules: SourceFile
 ) -> list[FailedCase]:
     """Return the failed cases, as faults of `file` too, and add the rules without coverage to the faults of `rules`."""

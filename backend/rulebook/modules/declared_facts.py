@@ -22,7 +22,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from backend.i18n import Text
-from backend.rulebook.language.types import INT64, UnsupportedFacts, fields_of
+from backend.rulebook.language.types import INT64, FactMeaning, UnsupportedFacts, fields_of
+from backend.rulebook.modules.keys import FACT_KEYS, REQUIRED_FACT_KEYS
 from backend.rulebook.modules.struct_reader import StructReader
 from backend.rulebook.modules.units import AMOUNT_SUFFIX
 from backend.rulebook.modules.yaml_document import YamlEntry, YamlMapping
@@ -35,7 +36,6 @@ MAX_FEN = 10**13
 FactType = Literal["bool", "number", "money", "date", "instant", "words", "text", "records"]
 TYPES: tuple[FactType, ...] = get_args(FactType)
 
-_KEYS = ("type", "words", "at_least", "at_most", "fields", "optional", "from", "meaning")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
@@ -73,9 +73,10 @@ def _struct(name: str, base: type[Struct] | None, declared: tuple[DeclaredFact, 
     """Make the Struct of a declaration; equal declarations are the same Struct, in every edition of a rulebook."""
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
     for fact in declared:
-        annotation = _annotation(fact)
+        meaning = FactMeaning(fact.meaning.zh, fact.meaning.en, "fen" if fact.type == "money" else None)
+        annotation = Annotated[_annotation(fact), meaning]
         if fact.optional:
-            fields.append((fact.name, annotation | None, None))
+            fields.append((fact.name, Annotated[_annotation(fact) | None, meaning], None))
         elif fact.type == "records":
             fields.append((fact.name, annotation, ()))
         else:
@@ -157,9 +158,8 @@ class _FactsReader(StructReader):
 
     def _fact(self, entry: YamlEntry, sources: Mapping[str, tuple[str, ...]] | None) -> DeclaredFact | None:
         """Read a fact; `sources` are what the service knows, with the types of each, or None without a service."""
-        required = ("type", "meaning")
-        optional = [key for key in _KEYS if key not in required]
-        entries = self.entries(entry.value, _KEYS, optional=optional, what=_fact_named(entry.key))
+        optional = [key for key in FACT_KEYS if key not in REQUIRED_FACT_KEYS]
+        entries = self.entries(entry.value, FACT_KEYS, optional=optional, what=_fact_named(entry.key))
         if entries is None:
             return None
         kind = self.word(entries["type"].value, Text(zh="事实类型", en="a type of facts"), TYPES)

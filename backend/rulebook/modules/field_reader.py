@@ -11,6 +11,7 @@ from backend.i18n import Text
 from backend.rulebook.language.operation import EvaluationError
 from backend.rulebook.language.temporal import parse_instant
 from backend.rulebook.language.types import INSTANT_RANGE, INT64, MAX_FACT_DURATION, join, type_of_value
+from backend.rulebook.modules.keys import TEXT_KEYS
 from backend.rulebook.modules.units import AMOUNT_SUFFIX, fen_of
 from backend.rulebook.modules.written_values import form_of_day, form_of_instant, form_of_value, is_impossible_day
 from backend.rulebook.modules.yaml_document import YamlEntry, YamlMapping, YamlScalar, YamlSequence, YamlValue
@@ -156,7 +157,7 @@ class FieldReader:
         """Read a text in Chinese and English."""
         if entry is None:
             return None
-        entries = self.entries(entry.value, ("zh", "en"), what=Text(zh=f"“{entry.key}”", en=f"`{entry.key}`"))
+        entries = self.entries(entry.value, TEXT_KEYS, what=Text(zh=f"“{entry.key}”", en=f"`{entry.key}`"))
         if entries is None:
             return None
         chinese, english = self.short_text(entries["zh"]), self.short_text(entries["en"])

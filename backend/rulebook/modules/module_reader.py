@@ -24,6 +24,14 @@ from backend.rulebook.language.types import (
 )
 from backend.rulebook.modules.declared_facts import read_facts
 from backend.rulebook.modules.figures import InvalidFigure, check_figures
+from backend.rulebook.modules.keys import (
+    MODULE_KEYS,
+    OPTIONAL_MODULE_KEYS,
+    OPTIONAL_OTHERWISE_KEYS,
+    OPTIONAL_RULE_KEYS,
+    OTHERWISE_KEYS,
+    RULE_KEYS,
+)
 from backend.rulebook.modules.module import OTHERWISE, Module, Otherwise, Parameter, Rule
 from backend.rulebook.modules.module_document import module_document
 from backend.rulebook.modules.parameter_reader import NAME
@@ -40,8 +48,6 @@ from backend.rulebook.source import Location, SourceFile, suggest
 
 MAX_RULES = 500
 
-_MODULE_KEYS = ("module", "title", "facts", "result", "strategy", "terms", "parameters", "rules", "otherwise")
-_RULE_KEYS = ("id", "from", "until", "when", "then", "because", "remedy", "source")
 _A_MODULE = Text(zh="规则模块", en="a rule module")
 _A_RULE_ID = Text(zh="规则编号", en="a rule's id")
 
@@ -66,7 +72,7 @@ class _ModuleReader(ResultReader):
     terms: tuple[DatedValue, ...] = ()
 
     def module(self, root: YamlValue) -> Module | None:
-        entries = self.entries(root, _MODULE_KEYS, optional=("terms", "parameters"), what=_A_MODULE)
+        entries = self.entries(root, MODULE_KEYS, optional=OPTIONAL_MODULE_KEYS, what=_A_MODULE)
         if entries is None:
             return None
         self._check_name(entries.get("module"))
@@ -199,8 +205,7 @@ class _ModuleReader(ResultReader):
             message = Text(zh=f"规则多于{MAX_RULES}条", en=f"more than {MAX_RULES} rules")
             self.file.fault(entry.location, message, Text(zh="请拆分模块", en="split the module"), "R004")
         for item in items[:MAX_RULES]:
-            optional = ("from", "until", "remedy")
-            entries = self.entries(item, _RULE_KEYS, optional=optional, what=Text(zh="规则", en="a rule"))
+            entries = self.entries(item, RULE_KEYS, optional=OPTIONAL_RULE_KEYS, what=Text(zh="规则", en="a rule"))
             identifier = self.word(entries["id"].value, _A_RULE_ID) if entries else None
             if entries is None or identifier is None:
                 continue
@@ -294,8 +299,8 @@ class _ModuleReader(ResultReader):
             return None
         entries = self.entries(
             entry.value,
-            ("then", "because", "remedy"),
-            optional=("remedy",),
+            OTHERWISE_KEYS,
+            optional=OPTIONAL_OTHERWISE_KEYS,
             what=Text(zh="`otherwise`", en="`otherwise`"),
         )
         if entries is None:

@@ -6,6 +6,12 @@ from dataclasses import dataclass, field
 
 from backend.i18n import Text
 from backend.rulebook.language.types import Type, join, type_of_value
+from backend.rulebook.modules.keys import (
+    OPTIONAL_PARAMETER_KEYS,
+    OPTIONAL_VALUE_KEYS,
+    PARAMETER_KEYS,
+    VALUE_KEYS,
+)
 from backend.rulebook.modules.module import Parameter
 from backend.rulebook.modules.periods import DatedValue, resolve_periods
 from backend.rulebook.modules.struct_reader import StructReader
@@ -48,7 +54,7 @@ class ParameterReader(StructReader):
         label, unit, values = None, None, entry
         if isinstance(entry.value, YamlMapping):
             what = Text(zh=f"参数“{entry.key}”", en=f"the parameter {entry.key!r}")
-            head = self.entries(entry.value, ("label", "unit", "values"), optional=("label", "unit"), what=what)
+            head = self.entries(entry.value, PARAMETER_KEYS, optional=OPTIONAL_PARAMETER_KEYS, what=what)
             if head is None:
                 return None
             label = self.text(head.get("label"))
@@ -66,7 +72,7 @@ class ParameterReader(StructReader):
         before = len(self.file.faults)
         for item in self.items(values, Text(zh="带日期的参数值", en="the parameter's values with their dates")):
             what = Text(zh="参数值", en="a value")
-            entries = self.entries(item, ("from", "until", "value", "source"), optional=("from", "until"), what=what)
+            entries = self.entries(item, VALUE_KEYS, optional=OPTIONAL_VALUE_KEYS, what=what)
             if entries is None:
                 continue
             given = entries["value"].value

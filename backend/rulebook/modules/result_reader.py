@@ -6,6 +6,7 @@ from typing import Any, cast
 from backend.i18n import Text
 from backend.rulebook.language.types import INT64
 from backend.rulebook.modules.field_reader import A_RESULT
+from backend.rulebook.modules.keys import BOUNDS_KEYS
 from backend.rulebook.modules.module import NUMERIC, STRATEGIES, Strategy
 from backend.rulebook.modules.parameter_reader import NAME, ParameterReader
 from backend.rulebook.modules.units import fen_of
@@ -60,7 +61,7 @@ class ResultReader(ParameterReader):
     def _bounds(self, entry: YamlEntry) -> tuple[int, int]:
         """Read the bounds of the module's numbers; if they are invalid, return those of 64 bits."""
         what = Text(zh="整数范围", en="a range of whole numbers")
-        entries = self.entries(entry.value, ("at_least", "at_most"), what=what)
+        entries = self.entries(entry.value, BOUNDS_KEYS, what=what)
         if entries is None:
             return INT64
         ends = [entries[name].value for name in ("at_least", "at_most")]

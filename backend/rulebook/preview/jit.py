@@ -7,6 +7,8 @@ import numba  # pyright: ignore[reportMissingTypeStubs]  untyped library
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
+
 VERSION = str(numba.__version__)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]  untyped library
 
 
@@ -16,6 +18,5 @@ def compiled(function: F) -> F:
     A division by zero is infinite or arbitrary instead of an error: the checker proves that none decides a rule. It may
     not make arrays, so it need not count references to those it gets, which took four fifths of the readers' time.
     """
-    options: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
-    compile_ = numba.njit(**options)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  untyped library
+    compile_ = numba.njit(cache=True, **OPTIONS)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  untyped library
     return cast("F", compile_(function))

@@ -10,16 +10,12 @@ from typing import get_args
 
 from backend.city.service import CodeFormat, Service, StoredFacts, routes_of
 from backend.i18n import Text
-from backend.rulebook.needs import RuleModule
 from backend.rulebook.preview.groups import Groups
 from backend.services.health_code.api import approver, citizen, explanations, gate, officer, operator
-from backend.services.health_code.code import AUDIENCE, STYLES, Colour, HealthCodeClaims
+from backend.services.health_code.code import AUDIENCE, STYLES, HealthCodeClaims
 from backend.services.health_code.decisions import colour_decisions
 from backend.services.health_code.demo import demo
-from backend.services.health_code.facts import HealthFacts
 from backend.services.health_code.model import (
-    COLOUR,
-    FRAME,
     ColourChange,
     HealthEventReceipt,
     HealthRecord,
@@ -28,6 +24,7 @@ from backend.services.health_code.model import (
 )
 from backend.services.health_code.personal_data import personal_data
 from backend.services.health_code.records import present_facts
+from backend.services.health_code.rule_modules import COLOUR, FRAME, RULE_MODULES, Colour
 from backend.services.health_code.sources import ReportCount, ReportingSource
 from backend.services.health_code.synthetic import synthesize
 
@@ -39,10 +36,7 @@ service = Service(
     title=Text(zh="健康码", en="Health code"),
     routes=routes_of(citizen, explanations, gate, officer, approver, operator),
     documents=[HealthRecord, HealthEventReceipt, ReportingSource, ReportCount, VenueVisit, ScanReservation],
-    rule_modules=[
-        RuleModule(COLOUR, HealthFacts, get_args(Colour)),
-        RuleModule(FRAME, HealthFacts, ("none", "gold"), best="last"),
-    ],
+    rule_modules=RULE_MODULES,
     stored_facts=[
         StoredFacts(
             kind=HealthRecord,

@@ -1,17 +1,16 @@
 """The health code itself: the claims in its QR image, and the style of each colour."""
 
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import msgspec
 
 from backend.codes.image import CodeStyle
 from backend.codes.signed_code import CodeClaims, GenuineCode, RejectedCode, nonces, read_signed_code
 from backend.i18n import Text
+from backend.services.health_code.rule_modules import Colour
 
-Colour = Literal["green", "yellow", "red"]
 Shape = Literal["circle", "triangle", "octagon"]
-COLOURS: tuple[Colour, ...] = get_args(Colour)
 
 AUDIENCE = "hc"
 

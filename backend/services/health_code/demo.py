@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from backend.city.service import City, Demo, DemoOutput, DemoPerson, DemoStaff
 from backend.codes.signed_code import issue_code
 from backend.codes.terminal import qr_lines, sign_text
-from backend.services.health_code.code import COLOURS, STYLES, Colour, make_claims
-from backend.services.health_code.model import COLOUR, HealthRecord
+from backend.services.health_code.code import STYLES, make_claims
+from backend.services.health_code.model import HealthRecord
+from backend.services.health_code.rule_modules import COLOUR, COLOURS, Colour
 from backend.services.health_code.sources import ReportingSource, SourceKind, source_id
 from backend.store.update import insert_or_get
 

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 from backend.i18n import Text
 from backend.rulebook.explanation.changes import Change
+from backend.rulebook.language.types import FactMeaning
 
 MAX_FACTS = 50
 """The maximum number of facts of each kind from official reports, and of those that the person reported."""
@@ -27,54 +28,75 @@ SymptomKind = Literal["fever", "cough", "breathlessness", "sore_throat", "loss_o
 class Case(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """The person is or was a case; `ended_at` is when a doctor released them, or ruled a suspicion out."""
 
-    status: Literal["confirmed", "suspected", "asymptomatic"]
-    since: Instant
-    ended_at: Instant | None = None
+    status: Annotated[Literal["confirmed", "suspected", "asymptomatic"], FactMeaning(zh="病例类型", en="Type of case")]
+    since: Annotated[Instant, FactMeaning(zh="成为病例的时间", en="When the person became a case")]
+    ended_at: Annotated[
+        Instant | None,
+        FactMeaning(
+            zh="医生判定治愈、解除或排除的时间", en="When a doctor released the person or ruled a suspicion out"
+        ),
+    ] = None
 
 
 class Contact(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """Contact with a case, last at `at`: close, secondary (with a close contact), or nearby in place and time."""
 
-    level: Literal["close", "secondary", "nearby"]
-    at: Instant
+    level: Annotated[
+        Literal["close", "secondary", "nearby"],
+        FactMeaning(
+            zh="接触程度：密切接触、次密接、时空伴随",
+            en="Level of contact: close, secondary, or nearby in place and time",
+        ),
+    ]
+    at: Annotated[Instant, FactMeaning(zh="最后一次接触的时间", en="Time of the last contact")]
 
 
 class LabTest(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """A test for the virus, and its result once there is one."""
 
-    kind: Literal["pcr", "antigen"]
-    result: Literal["positive", "negative", "awaiting"]
-    sampled_at: Instant
-    reported_at: Instant | None = None
+    kind: Annotated[
+        Literal["pcr", "antigen"], FactMeaning(zh="检测方法：核酸或抗原", en="Kind of test: PCR or antigen")
+    ]
+    result: Annotated[Literal["positive", "negative", "awaiting"], FactMeaning(zh="检测结果", en="Result of the test")]
+    sampled_at: Annotated[Instant, FactMeaning(zh="采样时间", en="When the sample was taken")]
+    reported_at: Annotated[Instant | None, FactMeaning(zh="出结果的时间", en="When the result was reported")] = None
 
 
 class Symptom(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """A symptom that the person declared at `at`."""
 
-    kind: SymptomKind
-    at: Instant
+    kind: Annotated[SymptomKind, FactMeaning(zh="症状", en="Symptom")]
+    at: Annotated[Instant, FactMeaning(zh="申报症状的时间", en="When the symptom was declared")]
 
 
 class Declaration(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """A health declaration of the person at `at`; `well` if it named no symptom."""
 
-    at: Instant
-    well: bool
+    at: Annotated[Instant, FactMeaning(zh="申报时间", en="When the declaration was made")]
+    well: Annotated[bool, FactMeaning(zh="是否未申报任何症状", en="Whether the declaration named no symptom")]
 
 
 class Stay(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """A stay in an area of this risk; `left_at` is missing while the person is still there."""
 
-    risk: Literal["high", "medium", "low"]
-    entered_at: Instant
-    left_at: Instant | None = None
+    risk: Annotated[Literal["high", "medium", "low"], FactMeaning(zh="所在区域的风险等级", en="Risk level of the area")]
+    entered_at: Annotated[Instant, FactMeaning(zh="进入该区域的时间", en="When the person entered the area")]
+    left_at: Annotated[
+        Instant | None,
+        FactMeaning(
+            zh="离开该区域的时间（仍在该区域则无）", en="When the person left the area; absent while still there"
+        ),
+    ] = None
 
 
 class Entry(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """Entry from abroad."""
 
-    country: Country
-    entered_at: Instant
+    country: Annotated[
+        Country,
+        FactMeaning(zh="来自的国家或地区（ISO 3166-1 两位代码）", en="Country of departure (ISO 3166-1 alpha-2)"),
+    ]
+    entered_at: Annotated[Instant, FactMeaning(zh="入境时间", en="When the person entered")]
 
 
 class Isolation(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -83,28 +105,41 @@ class Isolation(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     `check_ins` are the days on which the person checked in, each as the instant at which the day began in the city.
     """
 
-    place: Literal["central", "home", "observation"]
-    began_at: Instant
-    released_at: Instant | None = None
-    check_ins: Annotated[tuple[Instant, ...], Meta(max_length=MAX_CHECK_INS)] = ()
+    place: Annotated[
+        Literal["central", "home", "observation"],
+        FactMeaning(
+            zh="隔离方式：集中隔离、居家隔离、居家健康监测",
+            en="Kind of isolation: central, at home, or observation at home",
+        ),
+    ]
+    began_at: Annotated[Instant, FactMeaning(zh="开始时间", en="When it began")]
+    released_at: Annotated[Instant | None, FactMeaning(zh="解除时间", en="When the person was released")] = None
+    check_ins: Annotated[
+        tuple[Instant, ...],
+        Meta(max_length=MAX_CHECK_INS),
+        FactMeaning(zh="打卡的日子，每日记为当日零点", en="Days of the check-ins, each as the midnight that began it"),
+    ] = ()
 
 
 class Dose(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """A dose of vaccine."""
 
-    at: Instant
+    at: Annotated[Instant, FactMeaning(zh="接种时间", en="When the dose was given")]
 
 
 class MissedMassTest(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """A round of mass testing, closed at `at`, that the person missed."""
 
-    at: Instant
+    at: Annotated[
+        Instant,
+        FactMeaning(zh="应参加而未参加的一轮全员检测的截止时间", en="When the missed round of mass testing closed"),
+    ]
 
 
 class FalseStatement(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """A health officer found at `at` that a declaration of the person was false."""
 
-    at: Instant
+    at: Annotated[Instant, FactMeaning(zh="认定申报不实的时间", en="When a declaration was found to be false")]
 
 
 CHANGES = (
@@ -157,15 +192,47 @@ class HealthFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 
     changes: ClassVar[tuple[Change, ...]] = CHANGES
 
-    born_at: Instant | None = None
-    cases: Annotated[tuple[Case, ...], Meta(max_length=MAX_OF_BOTH)] = ()
-    contacts: Annotated[tuple[Contact, ...], Meta(max_length=MAX_OF_BOTH)] = ()
-    tests: Annotated[tuple[LabTest, ...], Meta(max_length=MAX_OF_BOTH)] = ()
-    symptoms: Annotated[tuple[Symptom, ...], Meta(max_length=MAX_OF_BOTH)] = ()
-    declarations: Annotated[tuple[Declaration, ...], Meta(max_length=MAX_OF_BOTH)] = ()
-    stays: Annotated[tuple[Stay, ...], Meta(max_length=MAX_OF_BOTH)] = ()
-    entries: Annotated[tuple[Entry, ...], Meta(max_length=MAX_OF_BOTH)] = ()
-    isolations: Annotated[tuple[Isolation, ...], Meta(max_length=MAX_OF_BOTH)] = ()
-    doses: Annotated[tuple[Dose, ...], Meta(max_length=MAX_OF_BOTH)] = ()
-    missed_mass_tests: Annotated[tuple[MissedMassTest, ...], Meta(max_length=MAX_OF_BOTH)] = ()
-    false_statements: Annotated[tuple[FalseStatement, ...], Meta(max_length=MAX_OF_BOTH)] = ()
+    born_at: Annotated[Instant | None, FactMeaning(zh="出生当日零点", en="Midnight that began the day of birth")] = None
+    cases: Annotated[
+        tuple[Case, ...],
+        Meta(max_length=MAX_OF_BOTH),
+        FactMeaning(zh="作为病例的记录", en="Records of the person as a case"),
+    ] = ()
+    contacts: Annotated[
+        tuple[Contact, ...], Meta(max_length=MAX_OF_BOTH), FactMeaning(zh="与病例的接触", en="Contacts with cases")
+    ] = ()
+    tests: Annotated[
+        tuple[LabTest, ...], Meta(max_length=MAX_OF_BOTH), FactMeaning(zh="病毒检测", en="Tests for the virus")
+    ] = ()
+    symptoms: Annotated[
+        tuple[Symptom, ...],
+        Meta(max_length=MAX_OF_BOTH),
+        FactMeaning(zh="本人申报的症状", en="Symptoms that the person declared"),
+    ] = ()
+    declarations: Annotated[
+        tuple[Declaration, ...], Meta(max_length=MAX_OF_BOTH), FactMeaning(zh="健康申报", en="Health declarations")
+    ] = ()
+    stays: Annotated[
+        tuple[Stay, ...], Meta(max_length=MAX_OF_BOTH), FactMeaning(zh="在风险区域的停留", en="Stays in areas of risk")
+    ] = ()
+    entries: Annotated[
+        tuple[Entry, ...], Meta(max_length=MAX_OF_BOTH), FactMeaning(zh="入境记录", en="Entries from abroad")
+    ] = ()
+    isolations: Annotated[
+        tuple[Isolation, ...],
+        Meta(max_length=MAX_OF_BOTH),
+        FactMeaning(zh="隔离和健康监测", en="Orders to isolate or to monitor one's health"),
+    ] = ()
+    doses: Annotated[
+        tuple[Dose, ...], Meta(max_length=MAX_OF_BOTH), FactMeaning(zh="疫苗接种", en="Doses of vaccine")
+    ] = ()
+    missed_mass_tests: Annotated[
+        tuple[MissedMassTest, ...],
+        Meta(max_length=MAX_OF_BOTH),
+        FactMeaning(zh="未参加的全员检测", en="Missed rounds of mass testing"),
+    ] = ()
+    false_statements: Annotated[
+        tuple[FalseStatement, ...],
+        Meta(max_length=MAX_OF_BOTH),
+        FactMeaning(zh="不实申报", en="Declarations found to be false"),
+    ] = ()

@@ -18,12 +18,11 @@ from backend.problems import FieldError, InvalidRequest, Problem
 from backend.rulebook import Rulebook, Verdict
 from backend.services.health_code.facts import HealthFacts, LabTest
 from backend.services.health_code.reports import Event, Report, append_reports, derive_facts
+from backend.services.health_code.rule_modules import COLOUR
 from backend.store import Document, Index
 from backend.store.retention import Period, Retention
 from backend.store.time import instants, to_the_millisecond
 
-COLOUR = "health_code.colour"
-FRAME = "health_code.frame"
 RED = "red"
 
 MAX_HISTORY = 200

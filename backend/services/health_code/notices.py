@@ -6,7 +6,8 @@ from backend.city.notices import notify
 from backend.city.service import City
 from backend.i18n import Text
 from backend.services.health_code.code import STYLES
-from backend.services.health_code.model import COLOUR, HealthEventReceipt, HealthRecord, is_red_by
+from backend.services.health_code.model import HealthEventReceipt, HealthRecord, is_red_by
+from backend.services.health_code.rule_modules import COLOUR
 
 
 async def notify_of_red(city: City, receipt: HealthEventReceipt, record: HealthRecord, now: datetime) -> None:

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from backend.city.personal_data import by_retention, naming_person, of_person
 from backend.city.service import City, PersonalData, PersonalRecords
 from backend.i18n import Text
-from backend.services.health_code.model import COLOUR, HealthEventReceipt, HealthRecord, VenueVisit
+from backend.services.health_code.model import HealthEventReceipt, HealthRecord, VenueVisit
+from backend.services.health_code.rule_modules import COLOUR
 from backend.store.time import from_ms, instants
 
 REPORTED = timedelta(days=30)

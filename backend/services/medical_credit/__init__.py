@@ -5,24 +5,21 @@ whole process in one table, and `api`. `hospital_commands` applies what hospital
 records of hospital, insurance, bank and city in agreement.
 """
 
-from typing import get_args
-
 from backend.city.service import Service, StoredFacts, routes_of
 from backend.i18n import Text
-from backend.rulebook.needs import NUMBERS, RuleModule
 from backend.services.medical_credit import pages
 from backend.services.medical_credit.api import bank, citizen, consent, explanations, hospital, officer
 from backend.services.medical_credit.demo import demo
 from backend.services.medical_credit.eligibility import present_limit_facts, present_standing_facts
-from backend.services.medical_credit.facts import CreditFacts, StandingFacts, TermAsked
 from backend.services.medical_credit.model.desk_token import DeskToken, DeskTokenGuesses
 from backend.services.medical_credit.model.emergency_access import EmergencyAccess
-from backend.services.medical_credit.model.enrolment import LIMIT, STANDING, TERMS, Enrolment, FamilyPayer, Standing
+from backend.services.medical_credit.model.enrolment import Enrolment, FamilyPayer
 from backend.services.medical_credit.model.hospital import EligibilityAnswer, HisMessage, Hospital, UsedAssertion
 from backend.services.medical_credit.model.reconciliation import Reconciliation
 from backend.services.medical_credit.model.visit import Visit
 from backend.services.medical_credit.model.visit_transaction import VisitTransaction
 from backend.services.medical_credit.personal_data import personal_data
+from backend.services.medical_credit.rule_modules import LIMIT, RULE_MODULES, STANDING
 
 service = Service(
     name="medical_credit",
@@ -42,11 +39,7 @@ service = Service(
         EligibilityAnswer,
         Reconciliation,
     ],
-    rule_modules=[
-        *(RuleModule(module, CreditFacts, NUMBERS) for module in LIMIT.values()),
-        RuleModule(STANDING, StandingFacts, get_args(Standing)),
-        RuleModule(TERMS, TermAsked, NUMBERS),
-    ],
+    rule_modules=RULE_MODULES,
     stored_facts=[StoredFacts(kind=Enrolment, modules=list(LIMIT.values()))],
     roles=["operator", "approver"],
     system_roles=["hospital"],

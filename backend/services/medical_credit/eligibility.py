@@ -13,9 +13,10 @@ from backend.paylater.effects import PayLater
 from backend.paylater.family import owing
 from backend.rulebook import Verdict
 from backend.services.medical_credit.facts import Breach, CreditFacts, Overdue, StandingFacts, TermAsked, VisitKind
-from backend.services.medical_credit.model.enrolment import LIMIT, STANDING, TERMS, Enrolment, Standing, Terms
+from backend.services.medical_credit.model.enrolment import Enrolment, Terms
 from backend.services.medical_credit.model.visit import Visit, purpose_of
 from backend.services.medical_credit.ports import CreditRegistry
+from backend.services.medical_credit.rule_modules import LIMIT, STANDING, TERMS, Standing
 from backend.store.update import create_or_update
 
 ADULT_YEARS, SENIOR_YEARS = 18, 65

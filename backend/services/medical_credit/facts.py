@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from backend.i18n import Text
 from backend.paylater.bill import TermName
 from backend.rulebook.explanation.changes import Change
+from backend.rulebook.language.types import FactMeaning
 
 Instant = Annotated[datetime, Meta(tz=True)]
 VisitKind = Literal["outpatient", "emergency", "inpatient"]
@@ -93,27 +94,53 @@ class CreditFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 
     changes: ClassVar[tuple[Change, ...]] = CREDIT_CHANGES
 
-    adult_at: Instant
-    senior_at: Instant
-    real_name: RealNameLevel
-    city_score: Annotated[int, Meta(ge=0, le=1_000)] | None = None
-    insurance_years: Annotated[int, Meta(ge=0, le=80)] = 0
-    arrears_fen: Annotated[int, Meta(ge=0, le=10**13)] = 0
-    breaches: Annotated[int, Meta(ge=0, le=1_000)] = 0
-    income: Literal["none", "low", "middle", "high", "top"] = "none"
+    adult_at: Annotated[Instant, FactMeaning(zh="十八周岁生日零点", en="Midnight of the 18th birthday")]
+    senior_at: Annotated[Instant, FactMeaning(zh="六十五周岁生日零点", en="Midnight of the 65th birthday")]
+    real_name: Annotated[
+        RealNameLevel,
+        FactMeaning(
+            zh="实名认证方式：证件号码、人脸或银行账户",
+            en="How the identity was verified: by ID number, face or bank account",
+        ),
+    ]
+    city_score: Annotated[
+        Annotated[int, Meta(ge=0, le=1_000)] | None,
+        FactMeaning(zh="城市信用分（没有则无）", en="City credit score; absent if the person has none", unit="points"),
+    ] = None
+    insurance_years: Annotated[
+        int, Meta(ge=0, le=80), FactMeaning(zh="医保参保满几年", en="Full years of medical insurance", unit="years")
+    ] = 0
+    arrears_fen: Annotated[
+        int,
+        Meta(ge=0, le=10**13),
+        FactMeaning(zh="生效决定确认的对公共机构的欠款", en="Arrears to public bodies by final decision", unit="fen"),
+    ] = 0
+    breaches: Annotated[
+        int,
+        Meta(ge=0, le=1_000),
+        FactMeaning(zh="近两年未按约付款的次数", en="Missed agreed payments in the last two years", unit="times"),
+    ] = 0
+    income: Annotated[Literal["none", "low", "middle", "high", "top"], FactMeaning(zh="收入档次", en="Income band")] = (
+        "none"
+    )
 
 
 class Overdue(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """An unpaid bill or instalment and its due date."""
 
-    due_at: Instant
-    owed_fen: Annotated[int, Meta(ge=0, le=10**13)]
+    due_at: Annotated[Instant, FactMeaning(zh="应付日期", en="Due date")]
+    owed_fen: Annotated[int, Meta(ge=0, le=10**13), FactMeaning(zh="未付金额", en="Unpaid amount", unit="fen")]
 
 
 class Breach(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """A breach: at `at`, a bill was still unpaid after the agreed number of debits."""
 
-    at: Instant
+    at: Annotated[
+        Instant,
+        FactMeaning(
+            zh="约定次数的扣款后账单仍未付清的时间", en="When a bill was still unpaid after the agreed number of debits"
+        ),
+    ]
 
 
 class StandingFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -141,16 +168,34 @@ class StandingFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
         ),
     )
 
-    adult_at: Instant
-    visit: Literal["none", "outpatient", "emergency", "inpatient"] = "none"
-    free_fen: Annotated[int, Meta(ge=0, le=10**13)] = 0
-    city_score: Annotated[int, Meta(ge=0, le=1_000)] | None = None
-    arrears_fen: Annotated[int, Meta(ge=0, le=10**13)] = 0
-    owing: Annotated[tuple[Overdue, ...], Meta(max_length=100)] = ()
-    breaches: Annotated[tuple[Breach, ...], Meta(max_length=50)] = ()
+    adult_at: Annotated[Instant, FactMeaning(zh="十八周岁生日零点", en="Midnight of the 18th birthday")]
+    visit: Annotated[
+        Literal["none", "outpatient", "emergency", "inpatient"],
+        FactMeaning(zh="申请的就诊类型（没有就诊则为 none）", en="Kind of visit requested, or none"),
+    ] = "none"
+    free_fen: Annotated[int, Meta(ge=0, le=10**13), FactMeaning(zh="可用额度", en="Available credit", unit="fen")] = 0
+    city_score: Annotated[
+        Annotated[int, Meta(ge=0, le=1_000)] | None,
+        FactMeaning(zh="城市信用分（没有则无）", en="City credit score; absent if the person has none", unit="points"),
+    ] = None
+    arrears_fen: Annotated[
+        int,
+        Meta(ge=0, le=10**13),
+        FactMeaning(zh="生效决定确认的对公共机构的欠款", en="Arrears to public bodies by final decision", unit="fen"),
+    ] = 0
+    owing: Annotated[
+        tuple[Overdue, ...], Meta(max_length=100), FactMeaning(zh="未付的账单和分期", en="Unpaid bills and instalments")
+    ] = ()
+    breaches: Annotated[
+        tuple[Breach, ...],
+        Meta(max_length=50),
+        FactMeaning(
+            zh="上一次按时付清账单之后的违约，最早的在前", en="Breaches since the last bill paid on time, oldest first"
+        ),
+    ] = ()
 
 
 class TermAsked(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """The figure of the agreement that is requested."""
 
-    term: Term
+    term: Annotated[Term, FactMeaning(zh="所查询的协议条款", en="Figure of the agreement that is requested")]

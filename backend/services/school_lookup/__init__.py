@@ -11,12 +11,9 @@ Read `facts` and `plan` first (what is known of a family and of a district), the
 
 from backend.city.service import Service, routes_of
 from backend.i18n import Text
-from backend.rulebook.needs import NUMBERS, RuleModule
-from backend.services.school_lookup.admission import AGE, DOCUMENTS, MIGRANT, POINTS, TIE_CRITERIA, TIES
 from backend.services.school_lookup.api import lookups, plans
-from backend.services.school_lookup.district import SEAT_WARNING
-from backend.services.school_lookup.facts import AdmissionFacts, AgeFacts, MigrantFacts, ParentFacts, SeatFacts
 from backend.services.school_lookup.model import SchoolCatchments, SchoolEdition, SchoolPlan
+from backend.services.school_lookup.rule_modules import RULE_MODULES
 from backend.services.school_lookup.synthetic import synthesize
 
 service = Service(
@@ -24,14 +21,6 @@ service = Service(
     title=Text(zh="入学查询", en="School lookup"),
     routes=routes_of(lookups, plans),
     documents=[SchoolEdition, SchoolCatchments, SchoolPlan],
-    rule_modules=[
-        RuleModule(AGE, AgeFacts, ("admissible", "too_young", "too_old")),
-        RuleModule("school_lookup.*_batch", AdmissionFacts),
-        RuleModule(TIES, AdmissionFacts, TIE_CRITERIA, collects=True),
-        RuleModule(DOCUMENTS, AdmissionFacts, collects=True),
-        RuleModule(MIGRANT, MigrantFacts, collects=True),
-        RuleModule(POINTS, ParentFacts, NUMBERS),
-        RuleModule(SEAT_WARNING, SeatFacts, ("green", "yellow", "red")),
-    ],
+    rule_modules=RULE_MODULES,
     synthesize=synthesize,
 )

@@ -25,10 +25,8 @@ from backend.services.school_lookup.facts import (
 )
 from backend.services.school_lookup.family import Child, Family, Parent
 from backend.services.school_lookup.plan import Heading
+from backend.services.school_lookup.rule_modules import AGE, MIGRANT, POINTS, TIES
 
-AGE, MIGRANT, POINTS = "school_lookup.age", "school_lookup.migrant", "school_lookup.points"
-TIES, DOCUMENTS = "school_lookup.ties", "school_lookup.documents"
-TIE_CRITERIA = ("nothing", "registration", "pupil_on_property", "registered_apart", "share")
 MAX_YEARS_AHEAD = 16
 """The number of years in which the next possible year of entry is searched."""
 

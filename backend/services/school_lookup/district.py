@@ -15,8 +15,7 @@ from backend.services.school_lookup.chance import Chance, chance_of, expected_ap
 from backend.services.school_lookup.divisions import city_of, province_of
 from backend.services.school_lookup.facts import STAGES, SeatFacts, Stage
 from backend.services.school_lookup.plan import Catchment, PastBatch, Plan, School, SchoolKind, shape_of
-
-SEAT_WARNING = "school_lookup.seat_warning"
+from backend.services.school_lookup.rule_modules import SEAT_WARNING
 
 
 class SchoolDetails(Struct, frozen=True, gc=False):

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from backend.i18n import Text
 from backend.rulebook.explanation.changes import Change
+from backend.rulebook.language.types import FactMeaning
 
 Instant = Annotated[datetime, Meta(tz=True)]
 Stage = Literal["primary", "junior"]
@@ -79,18 +80,26 @@ class AgeFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 
     changes: ClassVar[tuple[Change, ...]] = (DEFERRED,)
 
-    stage: Stage
-    year: Year
-    born_at: Instant
-    deferred: bool = False
+    stage: Annotated[Stage, FactMeaning(zh="入学阶段：小学或初中", en="Stage of entry: primary or junior school")]
+    year: Annotated[Year, FactMeaning(zh="入学年份", en="Year of entry")]
+    born_at: Annotated[Instant, FactMeaning(zh="孩子出生当日零点", en="Midnight that began the child's day of birth")]
+    deferred: Annotated[bool, FactMeaning(zh="是否经教育局批准缓学", en="Whether the bureau deferred the entry")] = (
+        False
+    )
 
 
 class Registration(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """A child's registration as a resident of the city: its place and first day, and the parents registered with it."""
 
-    place: Literal["catchment", "city"]
-    since: Instant
-    parents: Literal["all", "some", "none"]
+    place: Annotated[
+        Literal["catchment", "city"],
+        FactMeaning(zh="户籍所在：学区内或本市", en="Place of registration: the catchment or the city"),
+    ]
+    since: Annotated[Instant, FactMeaning(zh="落户首日零点", en="Midnight that began its first day")]
+    parents: Annotated[
+        Literal["all", "some", "none"],
+        FactMeaning(zh="与孩子同户的父母：全部、部分或没有", en="Parents registered with the child: all, some or none"),
+    ]
 
 
 class Home(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -99,10 +108,20 @@ class Home(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     If both shares are 0, the home is rented.
     """
 
-    place: Literal["catchment", "city"]
-    parents_percent: Percent = 0
-    grandparents_percent: Percent = 0
-    pupil: Pupil = "none"
+    place: Annotated[
+        Literal["catchment", "city"],
+        FactMeaning(zh="住房所在：学区内或本市", en="Place of the home: the catchment or the city"),
+    ]
+    parents_percent: Annotated[
+        Percent, FactMeaning(zh="父母（或孩子）的产权份额", en="Share of the parents or the child", unit="percent")
+    ] = 0
+    grandparents_percent: Annotated[
+        Percent, FactMeaning(zh="祖辈的产权份额", en="Share of the grandparents", unit="percent")
+    ] = 0
+    pupil: Annotated[
+        Pupil,
+        FactMeaning(zh="该房产是否已有孩子在该校就读", en="Child from this property who already attends the school"),
+    ] = "none"
 
 
 class AdmissionFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -113,12 +132,24 @@ class AdmissionFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 
     changes: ClassVar[tuple[Change, ...]] = ADMISSION_CHANGES
 
-    stage: Stage
-    born_at: Instant
-    registration: Registration | None = None
-    homes: Annotated[tuple[Home, ...], Meta(max_length=MAX_HOMES)] = ()
-    migrant: Literal["eligible", "lacking"] = "lacking"
-    deferred: bool = False
+    stage: Annotated[Stage, FactMeaning(zh="入学阶段：小学或初中", en="Stage of entry: primary or junior school")]
+    born_at: Annotated[Instant, FactMeaning(zh="孩子出生当日零点", en="Midnight that began the child's day of birth")]
+    registration: Annotated[
+        Registration | None,
+        FactMeaning(
+            zh="孩子的本市户籍（没有则无）", en="The child's registration in the city; absent if it is elsewhere"
+        ),
+    ] = None
+    homes: Annotated[
+        tuple[Home, ...], Meta(max_length=MAX_HOMES), FactMeaning(zh="家庭住房", en="Homes of the family")
+    ] = ()
+    migrant: Annotated[
+        Literal["eligible", "lacking"],
+        FactMeaning(zh="随迁子女入学条件是否具备", en="Whether the conditions for migrant children are met"),
+    ] = "lacking"
+    deferred: Annotated[bool, FactMeaning(zh="是否经教育局批准缓学", en="Whether the bureau deferred the entry")] = (
+        False
+    )
 
 
 class ParentFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -126,9 +157,16 @@ class ParentFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
 
     changes: ClassVar[tuple[Change, ...]] = PARENT_CHANGES
 
-    permit_since: Instant | None = None
-    insured_since: Instant | None = None
-    employed_since: Instant | None = None
+    permit_since: Annotated[
+        Instant | None, FactMeaning(zh="居住证首日零点", en="First day of the residence permit")
+    ] = None
+    insured_since: Annotated[Instant | None, FactMeaning(zh="社会保险首日零点", en="First day of social insurance")] = (
+        None
+    )
+    employed_since: Annotated[
+        Instant | None,
+        FactMeaning(zh="劳动合同或营业执照首日零点", en="First day of the employment contract or business licence"),
+    ] = None
 
 
 class MigrantFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -138,12 +176,16 @@ class MigrantFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
         replace(change, path=f"parents.{change.path}") for change in PARENT_CHANGES
     )
 
-    year: Year
-    parents: Annotated[tuple[ParentFacts, ...], Meta(max_length=MAX_PARENTS)] = ()
+    year: Annotated[Year, FactMeaning(zh="入学年份", en="Year of entry")]
+    parents: Annotated[tuple[ParentFacts, ...], Meta(max_length=MAX_PARENTS), FactMeaning(zh="父母", en="Parents")] = ()
 
 
 class SeatFacts(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """A school's places, and the expected number of applicants: the mean of the past years."""
 
-    seats: Annotated[int, Meta(ge=0, le=10_000)]
-    expected: Annotated[int, Meta(ge=0, le=1_000_000)]
+    seats: Annotated[int, Meta(ge=0, le=10_000), FactMeaning(zh="招生学位数", en="Places of the school", unit="places")]
+    expected: Annotated[
+        int,
+        Meta(ge=0, le=1_000_000),
+        FactMeaning(zh="预计报名人数（往年平均）", en="Expected applicants: the mean of past years", unit="persons"),
+    ]

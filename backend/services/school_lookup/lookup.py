@@ -11,7 +11,6 @@ from backend.problems import FieldError
 from backend.rulebook import Rulebook
 from backend.services.school_lookup.addresses import Address
 from backend.services.school_lookup.admission import (
-    DOCUMENTS,
     AdmissionDecision,
     MigrantEligibility,
     Rank,
@@ -47,6 +46,7 @@ from backend.services.school_lookup.geocoding import (
 )
 from backend.services.school_lookup.model import OutsideCity, UnknownAddress
 from backend.services.school_lookup.plan import Catchment, School
+from backend.services.school_lookup.rule_modules import DOCUMENTS
 
 
 class _Located(Struct, frozen=True, gc=False):

@@ -5,31 +5,20 @@ Read `facts` (what the rules may use) and `model` first; then `registries`, `rev
 last `api`.
 """
 
-from typing import get_args
-
 from backend.city.service import CodeFormat, Service, routes_of
 from backend.codes.signed_code import CodeClaims
 from backend.i18n import Text
-from backend.rulebook.needs import NUMBERS, RuleModule
 from backend.services.talent_code.api import bank, citizen, explanations, officer, partner
-from backend.services.talent_code.audits import AUDIT_MODULE
 from backend.services.talent_code.code import AUDIENCE, SIGN
 from backend.services.talent_code.decisions import claim_decisions, class_decisions
 from backend.services.talent_code.demo import demo
-from backend.services.talent_code.facts import (
-    AuditFacts,
-    BenefitFacts,
-    BenefitTerms,
-    TalentClassOrNone,
-    TalentFacts,
-    TalentTermAsked,
-)
+from backend.services.talent_code.facts import BenefitTerms
 from backend.services.talent_code.model.claim import Budget, Claim
-from backend.services.talent_code.model.grants import CLASS_MODULE
 from backend.services.talent_code.model.redemption import Usage
-from backend.services.talent_code.model.talent import TERMS_MODULE, Talent
+from backend.services.talent_code.model.talent import Talent
 from backend.services.talent_code.personal_data import personal_data
 from backend.services.talent_code.present_facts import present_facts
+from backend.services.talent_code.rule_modules import CLASS_MODULE, RULE_MODULES
 from backend.services.talent_code.synthetic import synthesize
 
 service = Service(
@@ -56,11 +45,6 @@ service = Service(
     present_facts=present_facts,
     routes=routes_of(citizen, explanations, partner, officer, bank),
     documents=[Talent, Claim, Budget, Usage],
-    rule_modules=[
-        RuleModule(CLASS_MODULE, TalentFacts, get_args(TalentClassOrNone), best="last"),
-        RuleModule(f"{BenefitTerms.module_prefix}*", BenefitFacts, NUMBERS),
-        RuleModule(AUDIT_MODULE, AuditFacts, ("skip", "audit")),
-        RuleModule(TERMS_MODULE, TalentTermAsked, NUMBERS),
-    ],
+    rule_modules=RULE_MODULES,
     synthesize=synthesize,
 )

@@ -17,8 +17,6 @@ from backend.services.talent_code.model.grants import class_verdict
 from backend.services.talent_code.model.talent import Talent, benefit_facts
 from backend.services.talent_code.registries import check_evidence, homes, invoiced_fen, tax_year
 
-AUDIT_MODULE = "talent_code.audit"
-
 
 def audit_facts(claim: Claim, draw: int) -> AuditFacts:
     """Return a claim as the rules see it that select claims for audits."""

@@ -11,8 +11,8 @@ from backend.codes.terminal import sign_text
 from backend.rulebook.language.temporal import midnight
 from backend.services.talent_code.code import SIGN
 from backend.services.talent_code.facts import Degree, TalentFacts
-from backend.services.talent_code.model.grants import CLASS_MODULE
 from backend.services.talent_code.model.talent import Talent
+from backend.services.talent_code.rule_modules import CLASS_MODULE
 from backend.services.talent_code.synthetic import synthetic_degrees
 
 

@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from backend.benefits import terms as benefits
 from backend.benefits.terms import Fen, OfferTerms, Term
 from backend.rulebook.explanation.changes import Change
+from backend.rulebook.language.types import FactMeaning
 from backend.services.talent_code.changes import BENEFIT_CHANGES, TALENT_CHANGES
 
 TalentClass = Literal["a", "b", "c", "d", "e"]
@@ -71,32 +72,40 @@ Months = Annotated[int, Meta(ge=0, le=MAX_MONTHS)]
 class Prize(Struct, frozen=True, gc=False, tag="prize", forbid_unknown_fields=True):
     """A prize that was awarded."""
 
-    prize: PrizeName
-    awarded_at: Instant
+    prize: Annotated[PrizeName, FactMeaning(zh="奖项", en="Prize")]
+    awarded_at: Annotated[Instant, FactMeaning(zh="获奖时间", en="When it was awarded")]
 
 
 class Title(Struct, frozen=True, gc=False, tag="title", forbid_unknown_fields=True):
     """A title, or a place in a talent programme, that was granted."""
 
-    title: TitleName
-    granted_at: Instant
+    title: Annotated[TitleName, FactMeaning(zh="称号或人才计划", en="Title, or place in a talent programme")]
+    granted_at: Annotated[Instant, FactMeaning(zh="授予时间", en="When it was granted")]
 
 
 class Degree(Struct, frozen=True, gc=False, tag="degree", forbid_unknown_fields=True):
     """A degree; `school` is ordinary, a national key school, or one of the hundred best in the world."""
 
-    level: DegreeLevel
-    awarded_at: Instant
-    school: School = "ordinary"
-    full_time: bool = True
+    level: Annotated[DegreeLevel, FactMeaning(zh="学位", en="Degree")]
+    awarded_at: Annotated[Instant, FactMeaning(zh="授予时间", en="When it was awarded")]
+    school: Annotated[
+        School,
+        FactMeaning(
+            zh="学校类别：普通高校、全国重点、世界百强",
+            en="Class of school: ordinary, a national key school, or among the world's best hundred",
+        ),
+    ] = "ordinary"
+    full_time: Annotated[bool, FactMeaning(zh="是否全日制", en="Whether the studies were full-time")] = True
 
 
 class Post(Struct, frozen=True, gc=False, tag="post", forbid_unknown_fields=True):
     """A post held since an instant, and until another if it has ended."""
 
-    post: PostName
-    since: Instant
-    until: Instant | None = None
+    post: Annotated[PostName, FactMeaning(zh="职务", en="Post")]
+    since: Annotated[Instant, FactMeaning(zh="任职时间", en="When the person took the post")]
+    until: Annotated[
+        Instant | None, FactMeaning(zh="离任时间（在任则无）", en="When the person left the post; absent while held")
+    ] = None
 
 
 class Pay(Struct, frozen=True, gc=False, tag="pay", forbid_unknown_fields=True):
@@ -109,8 +118,10 @@ class Pay(Struct, frozen=True, gc=False, tag="pay", forbid_unknown_fields=True):
 class IncomeYear(Struct, frozen=True, gc=False):
     """A person's income in the calendar year that ended at an instant, the midnight after its last day."""
 
-    ended_at: datetime
-    income_fen: Fen
+    ended_at: Annotated[datetime, FactMeaning(zh="该年度结束的零点", en="Midnight after the last day of the year")]
+    income_fen: Annotated[
+        Fen, FactMeaning(zh="该年度本市税前收入", en="Income in the city in that year, before tax", unit="fen")
+    ]
 
 
 class TalentFacts(Struct, frozen=True, gc=False, kw_only=True):
@@ -118,13 +129,15 @@ class TalentFacts(Struct, frozen=True, gc=False, kw_only=True):
 
     changes: ClassVar[tuple[Change, ...]] = TALENT_CHANGES
 
-    born_at: datetime
-    prizes: tuple[Prize, ...] = ()
-    titles: tuple[Title, ...] = ()
-    degrees: tuple[Degree, ...] = ()
-    posts: tuple[Post, ...] = ()
-    pay: tuple[IncomeYear, ...] = ()
-    insured_months: Months = 0
+    born_at: Annotated[datetime, FactMeaning(zh="出生当日零点", en="Midnight that began the day of birth")]
+    prizes: Annotated[tuple[Prize, ...], FactMeaning(zh="奖项", en="Prizes")] = ()
+    titles: Annotated[tuple[Title, ...], FactMeaning(zh="称号和人才计划", en="Titles and talent programmes")] = ()
+    degrees: Annotated[tuple[Degree, ...], FactMeaning(zh="学位", en="Degrees")] = ()
+    posts: Annotated[tuple[Post, ...], FactMeaning(zh="职务", en="Posts")] = ()
+    pay: Annotated[tuple[IncomeYear, ...], FactMeaning(zh="各年度本市收入", en="Income in the city by year")] = ()
+    insured_months: Annotated[
+        Months, FactMeaning(zh="本市社保缴纳月数", en="Months of social insurance in the city", unit="months")
+    ] = 0
 
 
 class Instalment(benefits.Instalment, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -199,16 +212,26 @@ class BenefitFacts(Struct, frozen=True, gc=False, kw_only=True):
     sources: ClassVar[Mapping[str, tuple[str, ...]]] = FACT_SOURCES
     changes: ClassVar[tuple[Change, ...]] = BENEFIT_CHANGES
 
-    born_at: datetime
-    talent_class: TalentClassOrNone = "none"
-    class_since: datetime | None = None
-    degree: Literal["none", "bachelor", "master", "doctor"] = "none"
-    graduated_at: datetime | None = None
-    insured_months: Months = 0
-    income_fen: Fen = 0
-    tax_fen: Fen = 0
-    homes: Annotated[int, Meta(ge=0, le=1_000)] = 0
-    spent_fen: Fen = 0
+    born_at: Annotated[datetime, FactMeaning(zh="出生当日零点", en="Midnight that began the day of birth")]
+    talent_class: Annotated[TalentClassOrNone, FactMeaning(zh="人才类别", en="Talent class")] = "none"
+    class_since: Annotated[datetime | None, FactMeaning(zh="取得该类别的时间", en="When the class was granted")] = None
+    degree: Annotated[
+        Literal["none", "bachelor", "master", "doctor"], FactMeaning(zh="最高学位", en="Highest degree")
+    ] = "none"
+    graduated_at: Annotated[datetime | None, FactMeaning(zh="毕业时间", en="When the person graduated")] = None
+    insured_months: Annotated[
+        Months, FactMeaning(zh="本市社保缴纳月数", en="Months of social insurance in the city", unit="months")
+    ] = 0
+    income_fen: Annotated[Fen, FactMeaning(zh="上一完整年度的收入", en="Income of the last full year", unit="fen")] = 0
+    tax_fen: Annotated[
+        Fen, FactMeaning(zh="上一完整年度的个人所得税", en="Income tax of the last full year", unit="fen")
+    ] = 0
+    homes: Annotated[
+        int, Meta(ge=0, le=1_000), FactMeaning(zh="本人申报的住房套数", en="Homes that the person stated", unit="homes")
+    ] = 0
+    spent_fen: Annotated[
+        Fen, FactMeaning(zh="本人申报的支出", en="Amount that the person stated to have spent", unit="fen")
+    ] = 0
 
 
 class AuditFacts(Struct, frozen=True, gc=False, kw_only=True):
@@ -218,10 +241,19 @@ class AuditFacts(Struct, frozen=True, gc=False, kw_only=True):
     facts that only the person stated.
     """
 
-    amount_fen: Fen
-    talent_class: TalentClassOrNone
-    stated: bool
-    draw: Annotated[int, Meta(ge=0, le=999)]
+    amount_fen: Annotated[Fen, FactMeaning(zh="已付金额", en="Amount paid", unit="fen")]
+    talent_class: Annotated[TalentClassOrNone, FactMeaning(zh="人才类别", en="Talent class")]
+    stated: Annotated[
+        bool,
+        FactMeaning(
+            zh="申领是否依据本人申报的事实", en="Whether the claim depends on facts that only the person stated"
+        ),
+    ]
+    draw: Annotated[
+        int,
+        Meta(ge=0, le=999),
+        FactMeaning(zh="同一申领固定不变的随机数", en="Random number that is always the same for one claim"),
+    ]
 
 
 TalentTerm = Literal["grant_days", "review_days", "registry_days", "facts_days", Term, "usage_days"]
@@ -230,4 +262,4 @@ TalentTerm = Literal["grant_days", "review_days", "registry_days", "facts_days",
 class TalentTermAsked(Struct, frozen=True, gc=False):
     """The figure of the talent code's own terms that is looked up."""
 
-    term: TalentTerm
+    term: Annotated[TalentTerm, FactMeaning(zh="所查询的规定数值", en="Figure that is looked up")]

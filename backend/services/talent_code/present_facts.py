@@ -3,8 +3,8 @@
 from backend.benefits.terms import MAX_FEN
 from backend.city.service import City, FactsOf
 from backend.services.talent_code.facts import BenefitFacts, BenefitTerms, TalentFacts
-from backend.services.talent_code.model.grants import CLASS_MODULE
 from backend.services.talent_code.model.talent import Talent, benefit_facts, talent_facts
+from backend.services.talent_code.rule_modules import CLASS_MODULE
 
 __all__ = ["CLASS_MODULE", "explained_benefit_facts", "explained_class_facts", "present_facts"]
 

@@ -13,7 +13,7 @@ from backend.city.upstream import UpstreamRejected, UpstreamTimeout
 from backend.i18n import Text
 from backend.jobs.saga import Decision, Saga
 from backend.jobs.tasks import TaskReference
-from backend.services.talent_code.audits import AUDIT_MODULE, audit_facts, verified_facts
+from backend.services.talent_code.audits import audit_facts, verified_facts
 from backend.services.talent_code.facts import BenefitTerms
 from backend.services.talent_code.model.claim import Budget, Claim
 from backend.services.talent_code.model.grants import reassess, reschedule
@@ -25,6 +25,7 @@ from backend.services.talent_code.review import (
     notify_talent,
     release_former_cards,
 )
+from backend.services.talent_code.rule_modules import AUDIT_MODULE
 
 advance_claim = TaskReference("talent_code.advance_claim")
 serve_waitlist = TaskReference("talent_code.serve_waitlist")

@@ -9,8 +9,9 @@ import pytest
 from backend.codes.signed_code import issue_code
 from backend.security.keyring import Keyring
 from backend.services.health_code.api.schemas import ScanOutcome
-from backend.services.health_code.code import COLOURS, make_claims
+from backend.services.health_code.code import make_claims
 from backend.services.health_code.model import HealthRecord, VenueVisit
+from backend.services.health_code.rule_modules import COLOURS
 from backend.services.talent_code.code import make_claims as make_talent_claims
 from tests.services.health_code.scene import Client, Clock, Headers, Scene, stored
 

@@ -16,9 +16,9 @@ from backend.city.person import find_or_create_person
 from backend.city.service import City, discover_integrations, discover_services
 from backend.problems import NotFound
 from backend.security.identity import Caller
-from backend.services.health_code.code import Colour
-from backend.services.health_code.model import COLOUR, HealthEventReceipt, HealthRecord
+from backend.services.health_code.model import HealthEventReceipt, HealthRecord
 from backend.services.health_code.reports import ContactReported, Event, SampleTested, Withdrawal
+from backend.services.health_code.rule_modules import COLOUR, Colour
 from backend.services.health_code.saga import (
     ReportedEvent,
     Reporter,

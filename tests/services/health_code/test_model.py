@@ -12,7 +12,6 @@ from backend.problems import InvalidRequest
 from backend.rulebook import Rulebook
 from backend.services.health_code.facts import HealthFacts, SymptomKind
 from backend.services.health_code.model import (
-    COLOUR,
     EventInFuture,
     HealthRecord,
     apply_reports,
@@ -39,6 +38,7 @@ from backend.services.health_code.reports import (
     SampleTested,
     StayReported,
 )
+from backend.services.health_code.rule_modules import COLOUR
 
 SECOND = timedelta(seconds=1)
 

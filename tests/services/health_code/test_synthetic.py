@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from backend.city.id_number import parse_id_number
 from backend.city.person import Person, new_person
-from backend.services.health_code.model import COLOUR
+from backend.services.health_code.rule_modules import COLOUR
 from backend.services.health_code.synthetic import synthesize
 from tests.services.health_code.scene import Clock
 

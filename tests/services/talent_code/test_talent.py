@@ -18,8 +18,9 @@ from backend.rulebook import Rulebook, load_rulebook
 from backend.rulebook.needs import facts_of
 from backend.services.talent_code.facts import TALENT_CLASSES, Pay, TalentClass, TalentTerm
 from backend.services.talent_code.model.evidence import Evidence, EvidenceState, Qualification
-from backend.services.talent_code.model.grants import CLASS_MODULE, reassess
+from backend.services.talent_code.model.grants import reassess
 from backend.services.talent_code.model.talent import Grant, GrantEnd, Talent, TalentTerms, talent_facts
+from backend.services.talent_code.rule_modules import CLASS_MODULE
 from tests.conftest import ROOT
 from tests.services.talent_code.scene import MASTER
 

@@ -25,11 +25,9 @@ from backend.services.health_code.api.schemas import (
     PastColour,
     PcrTest,
 )
-from backend.services.health_code.code import STYLES, Colour, make_claims
+from backend.services.health_code.code import STYLES, make_claims
 from backend.services.health_code.facts import HealthFacts
 from backend.services.health_code.model import (
-    COLOUR,
-    FRAME,
     EventInFuture,
     HealthRecord,
     NotInIsolation,
@@ -50,6 +48,7 @@ from backend.services.health_code.reports import (
     Report,
     StayReported,
 )
+from backend.services.health_code.rule_modules import COLOUR, FRAME, Colour
 from backend.store.time import in_utc, to_the_millisecond
 from backend.web.uncached import NO_STORE, UNCACHED_HEADERS, Uncached
 

@@ -9,8 +9,8 @@ from backend.i18n import Text, preferred_language
 from backend.rulebook import Verdict
 from backend.security.identity import CitizenRequest, citizen, citizen_id
 from backend.services.health_code.code import STYLES
-from backend.services.health_code.model import COLOUR
 from backend.services.health_code.records import get_or_create_record
+from backend.services.health_code.rule_modules import COLOUR
 from backend.web.uncached import NO_STORE, Uncached
 
 

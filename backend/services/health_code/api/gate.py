@@ -16,15 +16,9 @@ from backend.codes.signed_code import GenuineCode, RejectedCode
 from backend.i18n import Text
 from backend.security.identity import AccessClaims, Caller, role_guard
 from backend.services.health_code.api.schemas import ScanOutcome, ScanRequest, Verification
-from backend.services.health_code.code import STYLES, Colour, HealthCodeClaims, read_code
-from backend.services.health_code.model import (
-    COLOUR,
-    HealthRecord,
-    ScanIdReused,
-    ScanReservation,
-    VenueNotAssigned,
-    VenueVisit,
-)
+from backend.services.health_code.code import STYLES, HealthCodeClaims, read_code
+from backend.services.health_code.model import HealthRecord, ScanIdReused, ScanReservation, VenueNotAssigned, VenueVisit
+from backend.services.health_code.rule_modules import COLOUR, Colour
 from backend.store import Duplicate, StoreUnavailable
 from backend.store.time import to_ms
 

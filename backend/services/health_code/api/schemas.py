@@ -8,9 +8,10 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from backend.city.id_number import RESIDENT_CARD, DocumentKind, TypedIdNumber
 from backend.i18n import Text
 from backend.problems import FieldError
-from backend.services.health_code.code import Colour, Shape
+from backend.services.health_code.code import Shape
 from backend.services.health_code.facts import Contact, Entry, Stay, SymptomKind
 from backend.services.health_code.reports import Event, Withdrawal
+from backend.services.health_code.rule_modules import Colour
 from backend.services.health_code.sources import CaseId, SourceKind, SourceName
 
 ScanOutcome = Literal[

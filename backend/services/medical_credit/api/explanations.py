@@ -13,7 +13,8 @@ from backend.paylater.account import open_account
 from backend.paylater.problems import NotEnrolled
 from backend.security.identity import CitizenRequest, citizen, citizen_id
 from backend.services.medical_credit.eligibility import refresh_enrolment, standing_facts
-from backend.services.medical_credit.model.enrolment import LIMIT, STANDING, Enrolment
+from backend.services.medical_credit.model.enrolment import Enrolment
+from backend.services.medical_credit.rule_modules import LIMIT, STANDING
 
 Subject = Literal["standing", "outpatient", "inpatient"]
 

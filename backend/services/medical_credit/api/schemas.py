@@ -12,10 +12,10 @@ from backend.paylater.bill import Stage
 from backend.paylater.details import BillDetails, LimitFactor, TransferDetails, bill_details, transfer_details
 from backend.paylater.repairs import Resolution
 from backend.services.medical_credit.facts import VisitKind
-from backend.services.medical_credit.model.enrolment import Standing
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.reconciliation import Difference, Reconciliation, Totals
 from backend.services.medical_credit.model.visit import LineKind, Purpose, Visit
+from backend.services.medical_credit.rule_modules import Standing
 
 # ── enrolment and limits ──
 

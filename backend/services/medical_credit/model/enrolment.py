@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from backend.i18n import Text
 from backend.paylater.account import Account
@@ -10,10 +10,6 @@ from backend.paylater.family import FamilyConsent
 from backend.services.medical_credit.facts import CreditFacts, Term
 from backend.store import Index
 from backend.store.retention import Retention
-
-LIMIT = {"outpatient": "medical_credit.limit", "inpatient": "medical_credit.inpatient_limit"}
-STANDING = "medical_credit.standing"
-TERMS = "medical_credit.terms"
 
 AGREEMENT = "2026-01"
 """The version of the agreement that people consent to."""
@@ -23,8 +19,6 @@ IGNORED_MESSAGES_SETTLE = timedelta(minutes=2)
 
 Terms = Callable[[Term], int]
 """Returns a figure of the agreement in force."""
-
-Standing = Literal["good", "exception", "exhausted", "suspended", "ineligible"]
 
 
 class Enrolment(Account, kw_only=True):

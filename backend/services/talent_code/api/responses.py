@@ -30,9 +30,10 @@ from backend.services.talent_code.declared import asked_facts, expected_answer, 
 from backend.services.talent_code.facts import TALENT_CLASSES, BenefitFacts, BenefitTerms, Partner, class_above
 from backend.services.talent_code.model.benefit import NearMiss, near_miss, offers_of, services_for
 from backend.services.talent_code.model.claim import Claim
-from backend.services.talent_code.model.grants import CLASS_MODULE, class_verdict, review_starts_at
+from backend.services.talent_code.model.grants import class_verdict, review_starts_at
 from backend.services.talent_code.model.redemption import Usage, remaining_uses, usage_id
 from backend.services.talent_code.model.talent import Talent, TalentTerms, benefit_facts
+from backend.services.talent_code.rule_modules import CLASS_MODULE
 
 # ── the class ──
 

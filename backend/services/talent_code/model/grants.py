@@ -22,9 +22,8 @@ from backend.services.talent_code.model.talent import (
     notify,
     talent_facts,
 )
+from backend.services.talent_code.rule_modules import CLASS_MODULE
 from backend.store.time import to_ms
-
-CLASS_MODULE = "talent_code.class"
 
 EXTENSION_WINDOW = timedelta(days=1)
 """A class whose review still waits for a registry is extended this long before its end."""

@@ -42,6 +42,7 @@ from backend.services.talent_code.model.evidence import (
     year_end,
 )
 from backend.services.talent_code.model.problems import EvidenceInFuture, EvidenceLimitReached, EvidenceOnRecord
+from backend.services.talent_code.rule_modules import TERMS_MODULE
 from backend.store import Index
 from backend.store.retention import Retention
 
@@ -49,7 +50,6 @@ MAX_EVIDENCE = 50
 MAX_GRANTS = 100
 MAX_NOTIFICATIONS = 100
 
-TERMS_MODULE = "talent_code.terms"
 
 GrantEnd = Literal["upgraded", "renewed", "withdrawn", "lapsed"]
 TalentNotificationKind = Literal[

@@ -1,0 +1,268 @@
+"""`chengma rules preview`: what a draft would change for everybody in the city."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import time
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+from zoneinfo import ZoneInfo
+
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from backend.city.preview import (
+    WHOLE,
+    count,
+    means_of,
+    previewed,
+    report_module,
+    stored_facts_of,
+    subject_of,
+)
+from backend.city.service import discover_services, rule_modules_of
+from backend.cli.errors import load_settings, report_errors
+from backend.cli.language import AuthorCommand, AuthorError, AuthorOption, language
+from backend.cli.rules.editions import edition
+from backend.cli.rules.loading import rulebook_in_force
+from backend.cli.rules.printed_preview import print_report
+from backend.i18n import Text
+from backend.rulebook import Rulebook, SourceFile, make_rulebook
+from backend.rulebook.language.operation import EvaluationError
+from backend.rulebook.language.temporal import midnight, parse_instant
+from backend.rulebook.needs import facts_of
+from backend.rulebook.preview.documents import UnreadableDocument
+from backend.rulebook.preview.report import ModulePreview, NotPreviewed, PreviewReport
+from backend.rulebook.preview.tally import Tally
+from backend.settings import Settings
+from backend.store import Part, Store
+from backend.store.connect import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from backend.city.service import StoredFacts
+    from backend.rulebook.preview.comparison import Subject
+    from backend.rulebook.preview.report import Means
+
+POLL_SECONDS = 0.1
+T = TypeVar("T")
+
+PEOPLE_PER_PROCESS = 200_000
+"""Fewer people are counted sooner than another process has started."""
+
+SLOWER = Text(
+    zh="未安装 numba（make authors），改为逐人判断，速度较慢。",
+    en="numba is not installed (make authors): people are decided one by one, which is slower.",
+)
+NOT_COLUMNS = Text(
+    zh="规则中有不能按列计算的写法（{reason}），改为逐人判断，速度较慢。",
+    en="The rules contain what columns cannot compute ({reason}): people are decided one by one, which is slower.",
+)
+SAME = Text(
+    zh="草案与现行规则完全相同，没有可以预览的变化。",
+    en="The draft is the same as the rules in force: nothing changes.",
+)
+UNKNOWN_MODULE = Text(
+    zh="没有模块 {name!r}；可以预览：{known}", en="There is no module {name!r}; those that can be previewed: {known}"
+)
+NO_INSTANT = Text(
+    zh="{text!r} 不是日期（2026-12-01），也不是带时区的时刻（2026-12-01T08:00:00+08:00）",
+    en="{text!r} is neither a day (2026-12-01) nor an instant with its offset (2026-12-01T08:00:00+08:00)",
+)
+UNREADABLE = Text(
+    zh="有一份记录无法读取，请系统管理员检查（开头为 {document}）。没有统计任何人。",
+    en="A stored record cannot be read; an operator must look at it (it begins with {document}). Nobody was counted.",
+)
+COUNTING = Text(zh="正在统计 {name}", en="counting {name}")
+
+
+@click.command(
+    cls=AuthorCommand,
+    zh="""预览草案 DRAFT 会改变哪些人的结果，与现行规则对照。
+
+只读取，不改动任何人的记录，也不发通知。DRAFT 是规则文件夹、git 版本或已提交的版本号。
+报告包括新旧结果对照表、按规则和人群的人数、
+曾经被同样对待又恢复的人、二十个样例，以及今后十四天会自动发生的变化。""",
+)
+@click.argument("draft")
+@click.option(
+    "--at",
+    "day",
+    cls=AuthorOption,
+    zh="按这一天（或时刻）预览，默认现在。",
+    help="Preview this day, or this instant (default: now).",
+)
+@click.option(
+    "--module",
+    "modules",
+    multiple=True,
+    cls=AuthorOption,
+    zh="只预览这个模块（默认：有变化的所有模块）。",
+    help="Preview only this module (default: all that differ).",
+)
+@click.option("--json", "as_json", is_flag=True, cls=AuthorOption, zh="输出 JSON。", help="Print the report as JSON.")
+def preview(draft: str, day: str | None, modules: Sequence[str], as_json: bool) -> None:
+    """Show for whom the rules in DRAFT would change anything, compared with the rules in force.
+
+    It only reads: no record changes, and nobody is notified. DRAFT is a folder of rules, a git revision or the digest
+    of a release. The report has a matrix of old and new results, the people by rule and group, who is worse off again,
+    twenty samples, and what changes without any act in the next fourteen days.
+    """
+    settings = load_settings()
+    at = _instant(day, settings)
+    old, new = rulebook_in_force(settings), edition(draft)
+    stored = stored_facts_of(discover_services())
+    known = sorted(name for facts in stored for name in facts.modules)
+    for name in modules:
+        if name not in new.modules:
+            raise AuthorError(UNKNOWN_MODULE.format(name=repr(name), known=", ".join(known)))
+    found, refused = previewed(old, new, stored, modules)
+    if not found and not refused:
+        click.echo(SAME.in_language(language()), err=True)
+    try:
+        with report_errors():
+            report = _report(settings, old, new, at, found, refused)
+    except UnreadableDocument as error:
+        raise AuthorError(UNREADABLE.format(document=repr(str(error)))) from error
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
+    else:
+        print_report(report, ZoneInfo(settings.time_zone), language())
+
+
+def _instant(text: str | None, settings: Settings) -> datetime:
+    if text is None:
+        return datetime.now(UTC)
+    try:
+        return midnight(datetime.strptime(text, "%Y-%m-%d").date(), ZoneInfo(settings.time_zone))  # noqa: DTZ007  a day has no zone
+    except ValueError:
+        try:
+            return parse_instant(text)
+        except EvaluationError as error:
+            raise AuthorError(NO_INSTANT.format(text=repr(text))) from error
+
+
+def _report(
+    settings: Settings,
+    old: Rulebook,
+    new: Rulebook,
+    at: datetime,
+    found: Sequence[tuple[str, StoredFacts]],
+    refused: list[NotPreviewed],
+) -> PreviewReport:
+    begin = datetime.now(UTC)
+    reports: list[ModulePreview] = []
+    for name, facts in found:
+        reports.append(_module_report(settings, facts, subject_of(old, new, name, at, facts)))
+    seconds = (datetime.now(UTC) - begin).total_seconds()
+    return PreviewReport(old=old.digest, new=new.digest, at=at, seconds=seconds, modules=reports, not_previewed=refused)
+
+
+def _module_report(settings: Settings, facts: StoredFacts, subject: Subject) -> ModulePreview:
+    means, reason = means_of(facts, subject)
+    if means == "objects":
+        _warn(reason)
+    with _progress(subject.module) as progress:
+        tally = _count(settings, facts, subject, means, progress)
+
+    async def report(store: Store) -> ModulePreview:
+        return await report_module(store, facts, subject, tally, means)
+
+    return _in_store(settings, report)
+
+
+def _warn(reason: str) -> None:
+    text = SLOWER if reason == "numba" else NOT_COLUMNS.format(reason=reason)
+    click.echo(text.in_language(language()), err=True)
+
+
+def _progress(name: str) -> Progress:
+    return Progress(
+        TextColumn(COUNTING.format(name=name).in_language(language())),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
+def _in_store(settings: Settings, work: Callable[[Store], Awaitable[T]]) -> T:
+    from backend.cli.operations import with_store
+
+    return with_store(settings, work)
+
+
+def _count(settings: Settings, facts: StoredFacts, subject: Subject, means: Means, progress: Progress) -> Tally:
+    """Count everybody, in several processes if there are many people."""
+
+    async def size(store: Store) -> tuple[int, list[Part]]:
+        people = await store.count(facts.kind, {})
+        processes = min(os.cpu_count() or 1, people // PEOPLE_PER_PROCESS)
+        return people, await store.parts(facts.kind, processes) if means == "columns" and processes > 1 else [WHOLE]
+
+    people, parts = _in_store(settings, size)
+    task = progress.add_task("", total=people)
+    if len(parts) > 1:
+        return _count_in_processes(settings, subject, parts, lambda done: progress.update(task, completed=done))
+    return _in_store(
+        settings, lambda store: count(store, facts, subject, means, WHOLE, lambda more: progress.advance(task, more))
+    )
+
+
+def _count_in_processes(
+    settings: Settings, subject: Subject, parts: Sequence[Part], show: Callable[[int], None]
+) -> Tally:
+    """Count each part in a process of its own, which makes the rulebooks again from their texts."""
+    context = multiprocessing.get_context("spawn")
+    done = context.Value("q", 0)
+    texts = (subject.old.texts, subject.new.texts)
+    total = Tally()
+    with ProcessPoolExecutor(len(parts), context, _share, (done,)) as pool:
+        running = [pool.submit(_count_part, settings, texts, subject.module, subject.at, part) for part in parts]
+        for counted in running:
+            while not counted.done():
+                show(done.value)
+                time.sleep(POLL_SECONDS)
+            total.merge(counted.result())
+    return total
+
+
+_counted: list[Any] = []
+"""The number that the processes share: how many people were counted."""
+
+
+def _share(counted: Any) -> None:  # noqa: ANN401  a number that processes share has no type
+    _counted.append(counted)
+
+
+def _count_part(
+    settings: Settings, texts: tuple[dict[str, str], dict[str, str]], module: str, at: datetime, part: Part
+) -> Tally:
+    """Count one part; this is run in a process of its own."""
+    services = discover_services()
+    structs, zone = facts_of(rule_modules_of(services)), ZoneInfo(settings.time_zone)
+    old, new = (
+        make_rulebook({name: SourceFile(name, text, []) for name, text in files.items()}, structs, zone)
+        for files in texts
+    )
+    facts = next(facts for facts in stored_facts_of(services) if module in facts.modules)
+
+    def progress(people: int) -> None:
+        with _counted[0].get_lock():
+            _counted[0].value += people
+
+    async def run() -> Tally:
+        store = open_store(settings.store, [facts.kind], driver="pymongo", timeout_ms=settings.store_timeout_ms)
+        try:
+            return await count(store, facts, subject_of(old, new, module, at, facts), "columns", part, progress)
+        finally:
+            await store.close()
+
+    return asyncio.run(run())

@@ -1,0 +1,181 @@
+"""The report of a preview as authors and approvers read it in a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from backend.i18n import Text, date_text
+from backend.rulebook.preview.groups import UNKNOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from zoneinfo import ZoneInfo
+
+    from backend.rulebook.preview.report import DayCount, ModulePreview, PreviewReport, Sample
+
+WIDTH = 110
+"""The width of lines that go into a file or another program."""
+
+MOST_ROWS = 20
+MOST_RESULTS = 12
+"""A matrix with more results of one edition is shown by the largest changes alone."""
+
+COUNTED = Text(
+    zh="{at}：共{people}人，{changed}人的结果会变：{worse}人变差，{better}人变好。没有改动任何人的记录。",
+    en="{at}: of {people} people, {changed} would have another result: {worse} worse, {better} better."
+    " Nobody was changed.",
+)
+AGAIN = Text(
+    zh="其中{again}人曾经有过同样差或更差的结果，已经恢复，会再次变差。",
+    en="{again} of them were as badly off before, came out of it, and would be worse off again.",
+)
+BY_OBJECTS = Text(zh="逐人判断。", en="People were decided one by one.")
+MATRIX = Text(zh="现行结果（行）与草案结果（列）", en="result now (rows) and under the draft (columns)")
+CHANGES = Text(zh="结果变化", en="changes of results")
+RULES = Text(zh="按规则", en="by rule")
+NOW, DRAFT, PEOPLE = Text(zh="现行", en="now"), Text(zh="草案", en="draft"), Text(zh="人数", en="people")
+GROUPS = Text(zh="按{title}", en="by {title}")
+GROUP_HEAD = (
+    Text(zh="人群", en="group"),
+    PEOPLE,
+    Text(zh="变差", en="worse"),
+    Text(zh="变好", en="better"),
+    Text(zh="再次变差", en="worse again"),
+)
+DAYS = Text(
+    zh="今后十四天不另有事实时的人数（现行 → 草案）", en="the next 14 days, if nothing is reported (now → draft)"
+)
+LATER = Text(
+    zh="{at}有以后生效的规定开始施行，届时{people}人的结果不同。",
+    en="From {at}, when a law dated ahead begins, {people} people would have another result.",
+)
+SAMPLES = Text(zh="样例（编号是随机的，不含姓名）", en="samples (ids are random and name nobody)")
+UNTIL = Text(zh="至{at}", en="until {at}")
+ONCE_MORE = Text(zh="再次变差", en="worse off again")
+NOT_PREVIEWED = Text(zh="{module}：{reason}", en="{module}: {reason}")
+OTHERS = Text(zh="……另有{number}行", en="... and {number} more rows")
+DAY = Text(zh="日期", en="day")
+
+
+def print_report(report: PreviewReport, zone: ZoneInfo, language: str) -> None:
+    """Print a report in a language, in the city's time zone."""
+    console = Console(soft_wrap=True, highlight=False)
+    if not console.is_terminal:
+        console.width = WIDTH
+    printer = _Printer(console, zone, language)
+    for module in report.modules:
+        printer.module(module, report)
+    for refused in report.not_previewed:
+        printer.line(NOT_PREVIEWED.format(module=refused.module, reason=refused.reason))
+
+
+class _Printer:
+    def __init__(self, console: Console, zone: ZoneInfo, language: str) -> None:
+        self.console = console
+        self.zone = zone
+        self.language = language
+
+    def text(self, text: Text) -> str:
+        return text.in_language(self.language)
+
+    def line(self, text: Text) -> None:
+        self.console.print(self.text(text), markup=False)
+
+    def table(self, title: Text, head: Iterable[str], rows: Sequence[Sequence[str]], words: int = 1) -> None:
+        """Print a table with right-aligned numbers after the first columns, which are `words`."""
+        table = Table(title=self.text(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
+        for place, name in enumerate(head):
+            table.add_column(name, justify="left" if place < words else "right", no_wrap=True)
+        for row in rows[:MOST_ROWS]:
+            table.add_row(*row)
+        self.console.print()
+        self.console.print(table)
+        if len(rows) > MOST_ROWS:
+            self.line(OTHERS.format(number=str(len(rows) - MOST_ROWS)))
+
+    def module(self, module: ModulePreview, report: PreviewReport) -> None:
+        self.console.print(f"{self.text(module.title)} {module.module}", style="bold", markup=False)
+        at = date_text(report.at, self.zone, with_year=True)
+        numbers = {name: f"{getattr(module, name):,}" for name in ("people", "changed", "worse", "better", "again")}
+        self.line(COUNTED.format(at=at, **numbers))
+        if module.again:
+            self.line(AGAIN.format(again=numbers["again"]))
+        if module.by == "objects":
+            self.line(BY_OBJECTS)
+        for later in module.later:
+            begins = date_text(later.begins_at, self.zone, with_year=True)
+            self.line(LATER.format(at=begins, people=f"{later.people:,}"))
+        self._matrix(module)
+        if module.rules:
+            rows = [
+                (f"{one.old_rule} ({one.old})", f"{one.new_rule} ({one.new})", f"{one.people:,}")
+                for one in module.rules
+            ]
+            self.table(RULES, map(self.text, (NOW, DRAFT, PEOPLE)), rows, 2)
+        if [group.group for group in module.groups] != [UNKNOWN]:
+            self._groups(module)
+        self._days(module.days)
+        self._samples(module.samples)
+        self.console.print()
+
+    def _matrix(self, module: ModulePreview) -> None:
+        old = list(dict.fromkeys(cell.old for cell in module.matrix))
+        new = list(dict.fromkeys(cell.new for cell in sorted(module.matrix, key=lambda cell: _place(cell.new, old))))
+        if max(len(old), len(new)) > MOST_RESULTS:
+            changed = sorted((cell for cell in module.matrix if cell.old != cell.new), key=lambda cell: -cell.people)
+            rows = [(str(cell.old), str(cell.new), f"{cell.people:,}") for cell in changed]
+            self.table(CHANGES, map(self.text, (NOW, DRAFT, PEOPLE)), rows, 2)
+            return
+        counts = {(cell.old, cell.new): cell.people for cell in module.matrix}
+        rows = [
+            (str(result), *(f"{counts[result, other]:,}" if (result, other) in counts else "·" for other in new))
+            for result in old
+        ]
+        self.table(MATRIX, ["", *map(str, new)], rows)
+
+    def _groups(self, module: ModulePreview) -> None:
+        rows = [
+            (one.group, f"{one.people:,}", f"{one.worse:,}", f"{one.better:,}", f"{one.again:,}")
+            for one in module.groups
+        ]
+        title = GROUPS.format(title=module.group_title)
+        self.table(title, map(self.text, GROUP_HEAD), rows)
+
+    def _days(self, days: Sequence[DayCount]) -> None:
+        results = list(dict.fromkeys(result for day in days for counts in (day.old, day.new) for result in counts))
+        if len(results) > MOST_RESULTS:
+            return
+        rows = [
+            (
+                f"{day.at.astimezone(self.zone):%m-%d}",
+                *(_change(day.old.get(result, 0), day.new.get(result, 0)) for result in results),
+            )
+            for day in days
+        ]
+        self.table(DAYS, [self.text(DAY), *results], rows)
+
+    def _samples(self, samples: Sequence[Sample]) -> None:
+        if not samples:
+            return
+        self.console.print()
+        self.console.print(self.text(SAMPLES), style="bold", markup=False)
+        for sample in samples:
+            note = f"  {self.text(ONCE_MORE)}" if sample.again else ""
+            group = "" if sample.group == UNKNOWN else f"  {sample.group}"
+            self.console.print(f"{sample.id}{group}{note}", markup=False)
+            for name, decided in ((NOW, sample.old), (DRAFT, sample.new)):
+                until = decided.changes_at and self.text(UNTIL.format(at=date_text(decided.changes_at, self.zone)))
+                ends = f" ({until})" if until else ""
+                why = f"{decided.result} {decided.rule}{ends}: {self.text(decided.because)}"
+                self.console.print(f"  {self.text(name)} {why}", markup=False)
+
+
+def _place(result: str | int, order: Sequence[str | int]) -> tuple[int, str]:
+    return (order.index(result) if result in order else len(order)), str(result)
+
+
+def _change(old: int, new: int) -> str:
+    return f"{old:,}" if old == new else f"{old:,} → {new:,}"

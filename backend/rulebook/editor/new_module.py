@@ -1,0 +1,196 @@
+"""A new module for authors to start from: one rule, one `otherwise`, and the cases of both.
+
+It passes `check` and `test` as it is, so that an author changes something that works.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import msgspec
+from msgspec import Struct
+
+from backend.rulebook.language.temporal import midnight
+from backend.rulebook.language.types import INT64, Field, Type, fields_of
+
+FILLED = "2000-01-01T00:00:00+08:00"
+"""The instant that stands for any instant in the cases."""
+
+MAX_START = 1_000_000
+"""The greatest number that the cases begin with."""
+
+
+@dataclass(frozen=True)
+class NewModule:
+    """What a new module begins with.
+
+    `results` are its words, mildest first, or the bounds of its numbers. `terms` is the YAML of the key `terms`, for
+    facts that need it. The rule is in force from `since`.
+    """
+
+    name: str
+    facts: type[Struct]
+    results: tuple[str, ...] | tuple[int, int]
+    collects: bool
+    since: date
+    zone: ZoneInfo
+    terms: str = ""
+
+    def module_text(self) -> str:
+        """Return the YAML of the module."""
+        first, then = self._outcomes()
+        words = ", ".join(str(word) for word in self.results)
+        result = f"[{words}]" if self._words() else f"{{at_least: {self.results[0]}, at_most: {self.results[-1]}}}"
+        strategy = "collect" if self.collects else "first"
+        condition = self._condition()
+        lines = [
+            "# 新规则模块：请改写名称、规则和依据。`chengma rules facts` 列出规则可以读取的事实。",
+            "# A new rule module: edit its title, rules and sources. `chengma rules facts` lists what rules may read.",
+            f"module: {self.name}",
+            "title: {zh: 新规则, en: New rules}",
+            f"facts: {self.facts.__name__}",
+            f"result: {result}",
+            f"strategy: {strategy}",
+            "",
+            *([self.terms.rstrip("\n"), ""] if self.terms else []),
+            "rules:",
+            "  # 条件成立时，此规则生效。 This rule fires when its condition is true.",
+            "  - id: first-rule",
+            f"    from: {self.since}",
+            f"    when: {condition.text}",
+            f"    then: {then}",
+            "    because: {zh: 请写明理由, en: Write the reason here}",
+            '    source: "assumption [A]: name the order and its article"',
+            "",
+            "# 没有规则生效时的结果。 The result if no rule fires.",
+            "otherwise:",
+            f"  then: {first}",
+            "  because: {zh: 不符合任何一条规则, en: No rule applies}",
+        ]
+        return "\n".join(lines) + "\n"
+
+    def cases_text(self) -> str:
+        """Return the YAML of its cases."""
+        _, then = self._outcomes()
+        condition = self._condition()
+        begin = midnight(self.since, self.zone).astimezone(self.zone)
+        cases = [
+            ("the rule fires from its first day", begin, condition.true, self._expected(then), "first-rule"),
+            ("before its first day the rule is not in force", begin - timedelta(seconds=1), condition.true, None, None),
+            ("without the fact the rule does not fire", begin + timedelta(hours=12), condition.false, None, None),
+        ]
+        lines = [
+            "# 每个案例：某人的事实、判定的时刻、应有的结果。",
+            "# Each case: facts about a person, the instant of the decision, and the expected result.",
+            f"module: {self.name}",
+            "cases:",
+        ]
+        for name, at, given, result, rule in cases:
+            expected = self._expected(self._outcomes()[0], fired=False) if result is None else result
+            lines += [
+                f"  - case: {name}",
+                f"    at: {at.isoformat()}",
+                f"    given: {given}",
+                f"    expect: {{result: {expected}, rule: {rule or 'otherwise'}}}",
+            ]
+        return "\n".join(lines) + "\n"
+
+    def _words(self) -> bool:
+        return isinstance(self.results[0], str)
+
+    def _outcomes(self) -> tuple[str | int, str | int]:
+        """Return the results without and with the rule."""
+        if self._words():
+            return self.results[0], self.results[-1]
+        low, high = int(self.results[0]), int(self.results[1])
+        return low, min(high, low + 1)
+
+    def _expected(self, then: str | int, *, fired: bool = True) -> str:
+        if self.collects:
+            return f"[{then}]" if fired else f"[{self._outcomes()[0]}]"
+        return str(then)
+
+    def _condition(self) -> "_Condition":
+        required = {
+            found.name: example(fields_of(self.facts)[found.name].type)
+            for found in msgspec.structs.fields(self.facts)
+            if found.required
+        }
+        for name, field in sorted(fields_of(self.facts).items(), key=lambda item: _preference(item[1])):
+            for text, true, false in _tests(name, field):
+                return _Condition(text, _given(required, name, true), _given(required, name, false))
+        return _Condition("true", _given(required), _given(required))
+
+
+@dataclass(frozen=True)
+class _Condition:
+    """A condition, and facts for which it is true and false."""
+
+    text: str
+    true: str
+    false: str
+
+
+def _preference(field: Field) -> int:
+    """Return which facts read best in a first rule: a number, then a word, a truth value, a list, an optional fact."""
+    order = {"int": 0, "string": 1, "bool": 2, "list": 3}
+    return 4 if field.optional else order.get(field.type.kind, 5)
+
+
+def _tests(name: str, field: Field) -> Iterator[tuple[str, str, str | None]]:
+    """Yield a condition on a fact, and values that make it true and false; None leaves the fact out."""
+    kind = field.type
+    if field.optional:
+        yield f"has(facts.{name})", example(kind), None
+    elif kind.kind == "int":
+        low = 0 if kind.low == INT64[0] else kind.low
+        middle = min(kind.high, low + 1)
+        yield f"facts.{name} >= {middle}", str(middle), str(middle - 1)
+    elif kind.words and len(kind.words) > 1:
+        yield f'facts.{name} == "{kind.words[-1]}"', kind.words[-1], kind.words[0]
+    elif kind.kind == "bool":
+        yield f"facts.{name}", "true", "false"
+    elif kind.element is not None:
+        yield f"size(facts.{name}) > 0", f"[{example(kind.element)}]", "[]"
+    elif kind.kind == "timestamp":
+        yield f"facts.{name} <= now", f'"{FILLED}"', '"2149-01-01T00:00:00+08:00"'
+
+
+def example(kind: Type) -> str:
+    """Return a value of a type in YAML, in one line."""
+    if kind.struct is not None:
+        fields = fields_of(kind.struct)
+        required = [found.name for found in msgspec.structs.fields(kind.struct) if found.required]
+        return "{" + ", ".join(f"{name}: {example(fields[name].type)}" for name in required) + "}"
+    if kind.element is not None:
+        return "[]"
+    if kind.words:
+        return kind.words[0]
+    low = 0 if kind.low == INT64[0] else kind.low
+    values = {"bool": "false", "int": str(low), "double": "0.0", "string": "AA", "duration": "1d"}
+    return f'"{FILLED}"' if kind.kind == "timestamp" else values[kind.kind]
+
+
+def _given(required: dict[str, str], name: str = "", value: str | None = None) -> str:
+    values = required if value is None else {**required, name: value}
+    return "{" + ", ".join(f"{key}: {text}" for key, text in values.items()) + "}"
+
+
+def first_day(today: datetime) -> date:
+    """Return the first day of the year: the day from which a new rule is in force until its author knows better."""
+    return date(today.year, 1, 1)
+
+
+def copied_terms(texts: Sequence[str]) -> str:
+    """Return the key `terms` of the first text that has it, for a module on the same facts; empty without one."""
+    for text in texts:
+        lines = text.splitlines()
+        begin = next((number for number, line in enumerate(lines) if line.startswith("terms:")), None)
+        if begin is None:
+            continue
+        end = next(
+            (n for n in range(begin + 1, len(lines)) if lines[n] and not lines[n].startswith((" ", "#"))), len(lines)
+        )
+        return "\n".join(lines[begin:end]).rstrip() + "\n"
+    return ""

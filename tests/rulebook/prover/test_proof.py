@@ -1,0 +1,111 @@
+"""Claims about the tram's fares and refunds: proved, or contradicted by the smallest person."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from backend.i18n import Text
+from backend.rulebook import Rulebook
+from backend.rulebook.prover.claims import Added, Apart, Changed, Claim, Compared, Decided, Subject
+from backend.rulebook.prover.proof import Edition, TooShortLists, prove_editions
+from backend.rulebook.prover.report import ClaimResult
+from tests.rulebook.tram import FARE, REFUND, load
+
+NAME = Text(zh="主张", en="a claim")
+
+
+def edition(folder: Path, name: str, fare: str = FARE, refund: str = REFUND) -> Rulebook:
+    (folder / name).mkdir()
+    return load(folder / name, fare, refund=refund)
+
+
+def claim(subject: Subject, *, high: bool = True, lists: int | None = None) -> Claim:
+    return Claim("claimed", NAME, subject, high, lists=lists)
+
+
+def answer(old: Rulebook | None, new: Rulebook, subject: Subject, module: str = "tram.fare") -> ClaimResult:
+    """Prove one claim; of the fares, `free` is the best."""
+    (result,) = prove_editions(old, new, {module: [claim(subject)]}).results
+    return result
+
+
+def test_nobody_pays_more_if_children_may_be_older(tmp_path: Path) -> None:
+    old = edition(tmp_path, "old")
+    new = edition(tmp_path, "new", FARE.replace("age < 14", "age < 16"))
+    found = answer(old, new, Compared("worse"))
+    assert (found.answer, found.complete) == ("holds", True)
+
+
+def test_the_smallest_person_who_pays_more_is_shown_as_facts_and_as_a_case(tmp_path: Path) -> None:
+    old = edition(tmp_path, "old")
+    new = edition(tmp_path, "new", FARE.replace("age < 14", "age < 12"))
+    found = answer(old, new, Compared("worse")).counterexample
+    assert found is not None
+    assert found.facts == "age: 12"
+    assert found.at.isoformat() == "2022-01-01T00:00:00+08:00"
+    assert found.before is not None
+    assert (found.before.result, found.after.result) == ("half", "full")
+    assert found.case.splitlines()[1:] == [
+        "    at: 2022-01-01T00:00:00+08:00",
+        "    given: {age: 12}",
+        "    expect: {result: full, rule: otherwise}",
+    ]
+
+
+def test_a_pass_that_is_valid_for_a_shorter_time_costs_somebody_with_one_pass(tmp_path: Path) -> None:
+    old = edition(tmp_path, "old")
+    new = edition(tmp_path, "new", FARE.replace("value: 2d", "value: 36h"))
+    found = answer(old, new, Compared("worse")).counterexample
+    assert found is not None
+    assert found.facts.splitlines()[:1] == ["age: 0"]
+    assert found.facts.count("kind: day") == 1
+
+
+def test_a_change_of_the_past_is_found_in_its_period(tmp_path: Path) -> None:
+    old = edition(tmp_path, "old")
+    new = edition(tmp_path, "new", FARE.replace("2020-01-01, value: 1d", "2020-01-01, value: 12h"))
+    found = answer(old, new, Compared("worse")).counterexample
+    assert found is not None
+    assert found.at.year in (2020, 2021)
+
+
+def test_two_days_of_one_rulebook_are_compared(tmp_path: Path) -> None:
+    rules = edition(tmp_path, "rules")
+    days = {day: Edition(rules, day) for day in (date(2021, 6, 1), date(2023, 6, 1))}
+    before, after = days.values()
+    better = prove_editions(before, after, {"tram.fare": [claim(Compared("worse"))]})
+    worse = prove_editions(after, before, {"tram.fare": [claim(Compared("worse"))]})
+    assert (better.answer, worse.answer) == ("holds", "counterexample")
+
+
+@pytest.mark.parametrize(
+    ("subject", "expected"),
+    [
+        pytest.param(Changed("later", ("passes", "bought_at"), "worse"), "holds", id="a-later-pass-is-never-worse"),
+        pytest.param(Changed("earlier", ("passes", "bought_at"), "worse"), "counterexample", id="an-earlier-can-be"),
+        pytest.param(Changed("less", ("age",), "worse"), "holds", id="nobody-younger-pays-more"),
+        pytest.param(Changed("more", ("age",), "worse"), "counterexample", id="somebody-older-pays-more"),
+        pytest.param(Added(("passes",), None, "worse"), "holds", id="one-more-pass-is-never-worse"),
+        pytest.param(Added(("passes",), None, "better"), "counterexample", id="one-more-pass-can-be-better"),
+        pytest.param(Apart("child", "day-pass"), "counterexample", id="a-child-may-have-a-pass"),
+        pytest.param(Decided(), "counterexample", id="somebody-pays-the-full-fare"),
+    ],
+)  # fmt: skip
+def test_a_claim_about_one_edition_is_decided(tmp_path: Path, subject: Subject, expected: str) -> None:
+    assert answer(None, edition(tmp_path, "new"), subject).answer == expected
+
+
+def test_nobody_gets_less_if_the_delay_must_be_shorter(tmp_path: Path) -> None:
+    old = edition(tmp_path, "old")
+    new = edition(tmp_path, "new", refund=REFUND.replace("minutes >= 60", "minutes >= 50"))
+    assert answer(old, new, Compared("worse"), "tram.refund").answer == "holds"
+    assert answer(new, old, Compared("worse"), "tram.refund").answer == "counterexample"
+
+
+def test_lists_that_are_too_short_are_refused_with_the_reason(tmp_path: Path) -> None:
+    rules = FARE.replace("facts.passes.exists(p, p.kind", "size(facts.passes) >= 3 && facts.passes.exists(p, p.kind")
+    subject = Added(("passes",), None, "worse")
+    with pytest.raises(TooShortLists) as caught:
+        prove_editions(None, edition(tmp_path, "new", rules), {"tram.fare": [claim(subject, lists=2)]})
+    assert "facts.passes needs 4 elements" in caught.value.reason.en
