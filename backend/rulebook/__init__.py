@@ -21,7 +21,7 @@ from backend.rulebook.modules.lint import lint
 from backend.rulebook.modules.meaning import check_meaning
 from backend.rulebook.modules.module import Module, Rule
 from backend.rulebook.modules.module_reader import read_module
-from backend.rulebook.source import NO_HELP, Fault, InvalidRulebook, Location, SourceFile
+from backend.rulebook.source import Fault, InvalidRulebook, Location, SourceFile
 from backend.rulebook.verdict import Law, ModuleEvaluator, Outcome, Verdict
 
 __all__ = ["InvalidRulebook", "Rulebook", "SourceFile", "Verdict", "load_rulebook", "make_rulebook", "read_rules"]
@@ -225,20 +225,43 @@ def read_file(path: Path) -> SourceFile:
     """Read an author's file; if it cannot be read, the result has a fault."""
     file = SourceFile(str(path), "", [])
     try:
-        file.text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
+        file.text = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
+        begin = error.object[: error.start]
+        location = Location(begin.count(b"\n") + 1, len(begin.rpartition(b"\n")[2].decode("utf-8", "replace")) + 1)
+        found = _encoding(error.object)
         message = Text(
-            zh=f"不是 UTF-8 文本：第 {error.start} 个字节无效", en=f"not UTF-8 text: byte {error.start} is invalid"
+            zh=f"文件以 {found} 编码保存，不是 UTF-8" if found else f"不是 UTF-8 文本：第 {error.start} 个字节无效",
+            en=f"the file is saved as {found}, not UTF-8"
+            if found
+            else f"not UTF-8 text: byte {error.start} is invalid",
         )
-        file.fault(Location(1, 1), message, Text(zh="请另存为 UTF-8 编码", en="save the file as UTF-8"), "R001")
+        file.fault(location, message, Text(zh="请另存为 UTF-8 编码", en="save the file as UTF-8"), "R001")
     except OSError as error:
         message = Text(zh=f"无法读取：{error.strerror}", en=f"cannot be read: {error.strerror}")
-        file.fault(Location(1, 1), message, NO_HELP, "R001")
+        file.fault(
+            Location(1, 1),
+            message,
+            Text(zh="请检查文件是否存在、能否打开", en="look whether the file exists and can be opened"),
+            "R001",
+        )
     if path.suffix != ".yaml":
         message = Text(zh=f"文件名以“{path.suffix}”结尾", en=f"the file ends in {path.suffix!r}")
         advice = Text(zh="请改名，以 .yaml 结尾", en="rename it to end in .yaml")
         file.fault(Location(1, 1), message, advice, "R002")
     return file
+
+
+def _encoding(content: bytes) -> str | None:
+    """Return the encoding of a file that is not UTF-8, if it is one that Chinese editors use."""
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "UTF-16"
+    try:
+        text = content.decode("gb18030")
+    except UnicodeDecodeError:
+        return None
+    return "GBK" if any("\u4e00" <= character <= "\u9fff" for character in text) else None
 
 
 def _rule_files(folder: Path) -> list[Path]:

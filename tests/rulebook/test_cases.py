@@ -183,7 +183,7 @@ def test_a_case_of_a_module_without_terms_expects_none(tmp_path: Path) -> None:
         ("rule: child", "rule: chidl", "6:34: 'chidl' is not a rule of this module (did you mean 'child'?)"),
         ("result: half", "result: hafl", "6:22: 'hafl' is not a result of this module (did you mean 'half'?)"),
         ("    expect: free", "    expect: {}", "18:13: a case without an expectation cannot fail"),
-        ("    expect: free", "    expects: free", "14:5: a case needs the key 'expect'"),
+        ("    expect: free", "    expects: free", "18:5: unknown key 'expects' in a case (did you mean 'expect'?)"),
         (
             "  - case: by the law of 2022 the same pass lasts two days",
             "  - case: a child of thirteen pays half",

@@ -83,7 +83,7 @@ def test_at_any_instant_the_terms_are_those_of_the_citys_day(tmp_path: Path) -> 
         ("paid: cash", "payd: cash", "8:5: unknown key 'payd' in an item of `terms` (did you mean 'paid'?)"),
         ("    paid: cash\n", "", "7:5: an item of `terms` needs the key 'paid'"),
         ("paid: cash", "paid: cahs", "8:11: 'cahs' is not a value of this field (did you mean 'cash'"),
-        ("by_hand: true", "by_hand: yes", "13:14: expected true or false"),
+        ("by_hand: true", "by_hand: yes", "13:14: 'yes' is not a value of the rule language"),
         ("budget_fen: 500000", "budget_fen: 5.5", "12:17: expected a whole number"),
         ("budget_fen: 500000", "budget_fen: 1000001", "12:17: expected a whole number from 0 to 1000000"),
         ("after: 30d", "after: 30", "11:30: expected a duration such as 14d, 12h, 1h30m or 90s"),
@@ -129,12 +129,12 @@ def test_a_module_that_terms_name_may_have_faults_of_its_own(tmp_path: Path) -> 
 
 def test_a_module_has_terms_if_and_only_if_its_facts_declare_them(tmp_path: Path) -> None:
     without = REFUND[: REFUND.index("terms:")] + REFUND[REFUND.index("parameters:") :]
-    assert faults(tmp_path, refund=without) == ["1:1: a module on Delay needs the key 'terms'"]
+    assert faults(tmp_path, refund=without) == ["1:1: a module on Delay needs the key 'terms' (add `terms:`)"]
     assert faults(tmp_path, refund=without.replace("parameters:", "terms: []\nparameters:")) == [
-        "6:8: 'terms' is a list: the terms with their dates"
+        "6:8: 'terms' is a list: the terms with their dates (write [..., ...], or lines that begin with `- `)"
     ]
     assert faults(tmp_path, FARE.replace("parameters:", "terms: []\nparameters:"), refund=REFUND) == [
-        "6:1: a module on Rider has no `terms`"
+        "6:1: a module on Rider has no `terms` (remove `terms`)"
     ]
 
 

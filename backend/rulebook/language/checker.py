@@ -10,8 +10,9 @@ from typing import NoReturn, cast
 from zoneinfo import ZoneInfo
 
 from backend.i18n import Text
-from backend.rulebook.language import syntax
+from backend.rulebook.language import hints, syntax
 from backend.rulebook.language.calendar import AGE
+from backend.rulebook.language.habits import find_padded_number, form_of_function
 from backend.rulebook.language.operation import EvaluationError, Operation, PrecisionError
 from backend.rulebook.language.operations import find_operation, function_names
 from backend.rulebook.language.syntax import InvalidExpression, Syntax
@@ -56,7 +57,6 @@ _AGE_ADVICE = Text(
     zh="请写 `age(facts.born_at, now) >= 70`，这样才能算出变更时刻",
     en="write `age(facts.born_at, now) >= 70`, so that the instant of change is known",
 )
-_SYMBOLS = {"_[_]": "[ ]", "_in_": "in"}
 
 
 UTC_ZONE = ZoneInfo("UTC")
@@ -68,6 +68,9 @@ def check(text: str, names: Mapping[str, Type], *, total: bool = True, zone: Zon
     Rules are checked with `total`: what could fail at run time is rejected, and constants are folded. Without it, the
     whole profile is accepted, including run-time failures, as CEL's conformance tests require.
     """
+    split = find_padded_number(text) if total else None
+    if split is not None:
+        raise InvalidExpression(split.message, split.start, split.end, split.help, split.code)
     return _Checker(dict(names), total=total, zone=zone).check(syntax.parse(text), frozenset())
 
 
@@ -95,14 +98,14 @@ class _Checker:
     def _literal(self, node: syntax.Literal) -> Node:
         if node.kind == "int" and not INT64[0] <= cast("int", node.value) <= INT64[1]:
             message = Text(zh="数字超出64位整数", en="the number does not fit into a 64-bit integer")
-            _reject(node, message, NO_HELP, "R041")
+            _reject(node, message, hints.SMALLER, "R041")
         return Constant(node.start, node.end, type_of_value(node.value), node.value)
 
     def _name(self, node: syntax.Name) -> Node:
         found = self.names.get(node.name)
         if found is None:
             message = Text(zh=f"未知的名称“{node.name}”", en=f"unknown name {node.name!r}")
-            _reject(node, message, suggest(node.name, self.names), "R035")
+            _reject(node, message, hints.for_name(node.name, self.names), "R035")
         now_coefficient = 1 if node.name == "now" and found == TIMESTAMP else 0
         return Variable(node.start, node.end, found, node.name, now_coefficient)
 
@@ -113,7 +116,7 @@ class _Checker:
                 zh=f"{operand.type.text.zh}没有字段，因此没有“{node.field}”",
                 en=f"{operand.type} has no fields, so it has no {node.field!r}",
             )
-            _reject(node, message, NO_HELP, "R036", at=len(node.field))
+            _reject(node, message, hints.for_field(operand.type, node.field), "R036", at=len(node.field))
         fields = fields_of(operand.type.struct)
         if node.field not in fields:
             name = operand.type.struct.__name__
@@ -137,7 +140,7 @@ class _Checker:
             message = Text(
                 zh="has() 的括号里应为一个字段，如 has(facts.name)", en="has() takes one field, as in has(facts.name)"
             )
-            _reject(node, message, NO_HELP, "R037")
+            _reject(node, message, hints.EXAMPLE_OF_HAS, "R037")
         selected = node.arguments[0]
         operand, _, optional = self._field(selected, present)
         if not optional:
@@ -161,7 +164,7 @@ class _Checker:
                     zh=f"列表中混有{joined.text.zh}和{element.type.text.zh}",
                     en=f"the list mixes {joined} and {element.type}",
                 )
-                _reject(element, message, NO_HELP, "R020")
+                _reject(element, message, hints.ONE_TYPE, "R020")
             joined = wider
         if self.total and elements and all(isinstance(element, Constant) for element in elements):
             values = tuple(cast("Constant", element).value for element in elements)
@@ -191,7 +194,7 @@ class _Checker:
         typed = self.check(node, present)
         if typed.type.kind != "bool":
             message = Text(zh=f"此处应为条件，而不是{typed.type.text.zh}", en=f"expected a condition, got {typed.type}")
-            _reject(node, message, NO_HELP, "R043")
+            _reject(node, message, hints.for_truth(typed.type), "R043")
         return typed
 
     def _conditional(self, node: syntax.Call, present: frozenset[Path]) -> Node:
@@ -206,7 +209,7 @@ class _Checker:
                 zh=f"两个分支的类型不同：{chosen.type.text.zh}和{other.type.text.zh}",
                 en=f"the two branches differ in type: {chosen.type} and {other.type}",
             )
-            _reject(node, message, NO_HELP, "R038")
+            _reject(node, message, hints.ONE_TYPE, "R038")
         return Conditional(node.start, node.end, joined, condition, chosen, other)
 
     def _macro(self, node: syntax.Call, present: frozenset[Path]) -> Node:
@@ -219,13 +222,13 @@ class _Checker:
                 zh=f"{node.function}() 需要一个名称和一个条件，如 {example}",
                 en=f"{node.function}() needs a name and a condition, as in {example}",
             )
-            _reject(node, message, NO_HELP, "R037")
+            _reject(node, message, hints.EXAMPLE_OF_MACRO, "R037")
         if source.type.kind != "list" or source.type.element is None:
             message = Text(
                 zh=f"{node.function}() 用于列表，而不是{source.type.text.zh}",
                 en=f"{node.function}() needs a list, got {source.type}",
             )
-            _reject(node.arguments[0], message, NO_HELP, "R038")
+            _reject(node.arguments[0], message, hints.EXAMPLE_OF_MACRO, "R038")
         if variable.name in self.names:
             message = Text(zh=f"“{variable.name}”在此处已有定义", en=f"{variable.name!r} is already defined here")
             _reject(variable, message, Text(zh="请换一个名称", en="choose another name"), "R035")
@@ -262,13 +265,7 @@ class _Checker:
         kinds = tuple(argument.type for argument in arguments)
         operation = find_operation(node.function, kinds, self.zone)
         if operation is None:
-            name = _SYMBOLS.get(node.function, node.function.strip("_"))
-            found = "和".join(kind.text.zh.strip() for kind in kinds) or "空括号"
-            message = Text(
-                zh=f"`{name}` 不能用于{found}",
-                en=f"`{name}` is not defined for {' and '.join(map(str, kinds)) or 'no arguments'}",
-            )
-            _reject(node, message, NO_HELP, "R038")
+            _reject(node, *hints.no_operation(node, arguments))
         self._check_enum_words(node, arguments)
         now_coefficient = self._now_coefficient(node, arguments)
         if all(isinstance(argument, Constant) for argument in arguments):
@@ -277,7 +274,9 @@ class _Checker:
                 return folded
         if self.total and operation.failure_mode:
             reason = operation.failure_mode
-            _reject(node, Text(zh=f"这里可能出错：{reason.zh}", en=f"this can fail: {reason.en}"), NO_HELP, "R041")
+            _reject(
+                node, Text(zh=f"这里可能出错：{reason.zh}", en=f"this can fail: {reason.en}"), hints.SMALLER, "R041"
+            )
         return Apply(node.start, node.end, operation.result, node.function, operation, arguments, now_coefficient)
 
     def _fold_constant(self, node: Syntax, operation: Operation, values: tuple[object, ...]) -> Node | None:
@@ -285,7 +284,7 @@ class _Checker:
             value = operation.evaluate(*values)
         except EvaluationError as error:
             if self.total or isinstance(error, PrecisionError):
-                _reject(node, error.message, NO_HELP, "R041")
+                _reject(node, error.message, hints.SMALLER, "R041")
             return None
         return Constant(node.start, node.end, type_of_value(value), value)
 
@@ -296,7 +295,7 @@ class _Checker:
         known = [*function_names(), "has", *MACROS]
         if name not in known:
             message = Text(zh=f"未知的函数“{name}”", en=f"unknown function {name!r}")
-            _reject(node, message, suggest(name, known), "R037")
+            _reject(node, message, form_of_function(name) or suggest(name, known), "R037")
         if name in _EITHER_FORM:
             return
         method = name in _METHODS_ONLY or name.startswith("get") or name in MACROS

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from difflib import get_close_matches
 from typing import Any
 
 from backend.i18n import Text
@@ -12,18 +13,23 @@ from backend.rulebook.language.temporal import parse_instant
 from backend.rulebook.language.types import INSTANT_RANGE, INT64, MAX_FACT_DURATION, join, type_of_value
 from backend.rulebook.modules.keys import TEXT_KEYS
 from backend.rulebook.modules.units import AMOUNT_SUFFIX, fen_of
+from backend.rulebook.modules.written_values import form_of_day, form_of_instant, form_of_value, is_impossible_day
 from backend.rulebook.modules.yaml_document import YamlEntry, YamlMapping, YamlScalar, YamlSequence, YamlValue
-from backend.rulebook.source import NO_HELP, SourceFile, suggest
+from backend.rulebook.source import Location, SourceFile, suggest
 
 MAX_TEXT_CHARACTERS = 500
+_A_NUMBER = Text(zh="请写不带引号和单位的数字，如 14", en="write a number without quotes and unit, such as 14")
 A_RESULT = Text(zh="结果", en="a result")
 
 _WORD = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
-_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_A_WORD = Text(zh="请用英文字母，如 close-contact", en="write it in lower-case English letters, such as close-contact")
+_TRUTHS = ("yes", "no", "on", "off")
+_COMMENT = re.compile(r"\s(#)")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT.*")
 _SPAN = re.compile(r"(?=\d)(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s)?")
-_INTEGER = re.compile(r"-?\d{1,19}")
-_DECIMAL = re.compile(r"-?\d{1,15}\.\d{1,15}")
+_INTEGER = re.compile(r"-?[0-9]{1,19}")
+_DECIMAL = re.compile(r"-?[0-9]{1,15}\.[0-9]{1,15}")
 
 
 @dataclass
@@ -41,17 +47,36 @@ class FieldReader:
                 zh=f"此处应为{what.zh}，包含的键有：{'、'.join(known)}",
                 en=f"expected {what.en} with the keys {', '.join(known)}",
             )
-            self.file.fault(value.location, message, NO_HELP, "R012")
+            self.file.fault(value.location, message, _form_of(known), "R012")
             return None
         for entry in value.entries.values():
             if entry.key not in known:
                 message = Text(zh=f"{what.zh}没有“{entry.key}”这个键", en=f"unknown key {entry.key!r} in {what.en}")
-                self.file.fault(entry.location, message, suggest(entry.key, known), "R010")
+                if not self.is_cut_by_comma(entry):
+                    self.file.fault(entry.location, message, suggest(entry.key, known), "R010")
         missing = [key for key in known if key not in value.entries and key not in optional]
         for key in missing:
             message = Text(zh=f"{what.zh}缺少键“{key}”", en=f"{what.en} needs the key {key!r}")
-            self.file.fault(value.location, message, NO_HELP, "R011")
+            advice = Text(zh=f"请补上 `{key}: ...`", en=f"add `{key}: ...`")
+            if not any(
+                get_close_matches(entry.key, [key]) for entry in value.entries.values() if entry.key not in known
+            ):
+                self.file.fault(value.location, message, advice, "R011")
         return None if missing else value.entries
+
+    def is_cut_by_comma(self, entry: YamlEntry) -> bool:
+        """Add a fault if this is not a key but the rest of a text or number that a comma cuts in `{ }`."""
+        line = self.file.text.split("\n")[entry.location.line - 1][: entry.location.column - 1]
+        empty = isinstance(entry.value, YamlScalar) and entry.value.plain and not entry.value.text
+        if not empty or not line.rstrip().endswith(","):
+            return False
+        location = Location(entry.location.line, len(line.rstrip()))
+        message = Text(zh="花括号里的逗号截断了这个值", en="the comma ends the value, because it is within { }")
+        advice = Text(zh="请给整句加上英文引号", en="put the whole sentence in quotes")
+        if entry.key.isdigit():
+            advice = Text(zh="数字里不写逗号", en="write the number without commas")
+        self.file.fault(location, message, advice, "R009")
+        return True
 
     def scalar(self, entry: YamlEntry | None) -> YamlScalar | None:
         """Read a single value."""
@@ -59,7 +84,7 @@ class FieldReader:
             return None
         if not isinstance(entry.value, YamlScalar):
             message = Text(zh=f"“{entry.key}”应为单个值", en=f"{entry.key!r} is a single value")
-            self.file.fault(entry.value.location, message, NO_HELP, "R012")
+            self.file.fault(entry.value.location, message, Text(zh="请只写一个值", en="write one value"), "R012")
             return None
         return entry.value
 
@@ -67,7 +92,14 @@ class FieldReader:
         """Read a list that is not empty."""
         if not isinstance(entry.value, YamlSequence) or not entry.value.items:
             message = Text(zh=f"“{entry.key}”应为列表：{what.zh}", en=f"{entry.key!r} is a list: {what.en}")
-            self.file.fault(entry.value.location, message, NO_HELP, "R012")
+            self.file.fault(
+                entry.value.location,
+                message,
+                Text(
+                    zh="请用 [..., ...] 或以 `- ` 开头的各行书写", en="write [..., ...], or lines that begin with `- `"
+                ),
+                "R012",
+            )
             return []
         return entry.value.items
 
@@ -78,7 +110,7 @@ class FieldReader:
                 zh=f"{what.zh}应为由小写字母、数字、- 和 _ 组成的词",
                 en=f"{what.en} is a word of lower-case letters, digits, - and _",
             )
-            self.file.fault(value.location, message, NO_HELP, "R013")
+            self.file.fault(value.location, message, _A_WORD, "R013")
             return None
         if known is not None and value.text not in known:
             message = Text(
@@ -99,9 +131,27 @@ class FieldReader:
                 zh=f"“{entry.key}”应为1至{MAX_TEXT_CHARACTERS}个字符的文本",
                 en=f"{entry.key!r} needs a text of 1 to {MAX_TEXT_CHARACTERS} characters",
             )
-            self.file.fault(found.location, message, NO_HELP, "R017")
+            advice = Text(zh="请填写或缩短文本", en="write a text, or shorten it")
+            self.file.fault(found.location, message, advice, "R017")
             return None
+        self._check_comment(found)
         return text
+
+    def _check_comment(self, value: YamlScalar) -> None:
+        """Add a fault if a comment cuts a sentence without quotes, such as `go to #3`, which would lose its end."""
+        if not value.plain:
+            return
+        line = self.file.text.split("\n")[value.ends_at_line - 1]
+        start = value.location.column - 1 if value.ends_at_line == value.location.line else 0
+        comment = _COMMENT.search(line, start)
+        written = line[start : comment.start()].strip() if comment is not None else ""
+        if comment is not None and written and value.text.endswith(written):
+            self.file.fault(
+                Location(value.ends_at_line, comment.start(1) + 1),
+                Text(zh="句子在 # 处被截断，其后成了注释", en="a comment cuts this sentence at the #"),
+                Text(zh="请给整句加上英文引号", en="put the whole sentence in quotes"),
+                "R008",
+            )
 
     def text(self, entry: YamlEntry | None) -> Text | None:
         """Read a text in Chinese and English."""
@@ -140,7 +190,13 @@ class FieldReader:
                 zh=f"“{found.text}”不是日期，日期应写作 2020-02-11",
                 en=f"{found.text!r} is not a date such as 2020-02-11",
             )
-            self.file.fault(found.location, message, NO_HELP, "R018")
+            form = form_of_day(found.text)
+            advice = Text(zh="请写年-月-日，各为数字", en="write year-month-day in digits")
+            if form is not None:
+                advice = Text(zh=f"请写 {form}", en=f"write {form}")
+            elif is_impossible_day(found.text):
+                advice = Text(zh="日历上没有这一天", en="the calendar has no such day")
+            self.file.fault(found.location, message, advice, "R018")
             return None
         return day
 
@@ -149,14 +205,16 @@ class FieldReader:
         try:
             return parse_instant(value.text if isinstance(value, YamlScalar) else "")
         except EvaluationError as error:
-            self.file.fault(value.location, error.message, NO_HELP, "R018")
+            form = form_of_instant(value.text) if isinstance(value, YamlScalar) else None
+            form = form or "2020-02-11T00:00:00+08:00"
+            self.file.fault(value.location, error.message, Text(zh=f"请写 {form}", en=f"write {form}"), "R018")
             return None
 
     def whole_number(self, value: YamlValue, *, money: bool = False) -> int | None:
         """Read a whole number of 64 bits, or an amount of `money` in fen."""
         number = self.literal(value, money=money)
         if number is not None and type(number) is not int:
-            self.file.fault(value.location, Text(zh="此处应为整数", en="expected a whole number"), NO_HELP, "R019")
+            self.file.fault(value.location, Text(zh="此处应为整数", en="expected a whole number"), _A_NUMBER, "R019")
             return None
         return number
 
@@ -172,7 +230,12 @@ class FieldReader:
                 zh="值可以是数字、文本、时长、时刻，或由它们组成的列表",
                 en="a value is a number, a text, a duration, an instant or a list of them",
             )
-            self.file.fault(value.location, message, NO_HELP, "R012")
+            self.file.fault(
+                value.location,
+                message,
+                Text(zh="请写一个值，或 [..., ...]", en="write one value, or [..., ...]"),
+                "R012",
+            )
             return None
         if not value.plain:
             return value.text
@@ -197,7 +260,9 @@ class FieldReader:
                 return None
             if found and join(type_of_value(found[0]), type_of_value(literal)) is None:
                 message = Text(zh="列表中的值应为同一类型", en="the values of a list must be of one type")
-                self.file.fault(item.location, message, NO_HELP, "R020")
+                self.file.fault(
+                    item.location, message, Text(zh="请只写同一类型的值", en="write values of one type only"), "R020"
+                )
                 return None
             found.append(literal)
         return tuple(found)
@@ -218,12 +283,17 @@ class FieldReader:
                 return duration
         if _INSTANT.fullmatch(text):
             return self.instant(value)
-        if _WORD.fullmatch(text):
+        if _WORD.fullmatch(text) and text not in _TRUTHS:
             return text
         message = Text(zh=f"“{text}”不是规则语言中的值", en=f"{text!r} is not a value of the rule language")
         advice = Text(
             zh="时长写作 14d、12h、1h30m 或 90s；不是词的文本须加引号",
             en="a duration is written 14d, 12h, 1h30m or 90s; a text that is not a word needs quotes",
         )
-        self.file.fault(value.location, message, advice, "R019")
+        self.file.fault(value.location, message, form_of_value(text) or advice, "R019")
         return None
+
+
+def _form_of(keys: Sequence[str]) -> Text:
+    form = "{" + ", ".join(f"{key}: ..." for key in keys) + "}"
+    return Text(zh=f"请写 `{form}`", en=f"write `{form}`")

@@ -44,7 +44,7 @@ from backend.rulebook.modules.yaml_document import (
     YamlValue,
     location_in,
 )
-from backend.rulebook.source import NO_HELP, Location, SourceFile, suggest
+from backend.rulebook.source import Location, SourceFile, suggest
 
 MAX_RULES = 500
 
@@ -147,7 +147,12 @@ class _ModuleReader(ResultReader):
             fields_of(struct)
             fields_of(terms_of(struct) or struct)
         except UnsupportedFacts as error:
-            self.file.fault(found.location, error.message, NO_HELP, "R015")
+            self.file.fault(
+                found.location,
+                error.message,
+                Text(zh="请由开发人员更正事实的类型", en="a developer must correct the type of this fact"),
+                "R015",
+            )
             return None
         return Type("facts", struct=struct)
 
@@ -162,13 +167,13 @@ class _ModuleReader(ResultReader):
                     zh=f"以 {facts.__name__} 为事实的模块没有 `terms`",
                     en=f"a module on {facts.__name__} has no `terms`",
                 )
-                self.file.fault(entry.location, message, NO_HELP, "R026")
+                self.file.fault(entry.location, message, Text(zh="请删去 `terms`", en="remove `terms`"), "R026")
             elif struct is not None:
                 message = Text(
                     zh=f"以 {facts.__name__} 为事实的模块缺少键“terms”",
                     en=f"a module on {facts.__name__} needs the key 'terms'",
                 )
-                self.file.fault(head, message, NO_HELP, "R026")
+                self.file.fault(head, message, Text(zh="请补上 `terms:`", en="add `terms:`"), "R026")
             return ()
         fields = fields_of(struct)
         needed = [found.name for found in msgspec.structs.fields(struct) if found.required]
@@ -259,7 +264,12 @@ class _ModuleReader(ResultReader):
                 zh=f"规则的条件应为真或假，而不是{condition.type.text.zh}",
                 en=f"a rule's condition must be true or false, not {condition.type}",
             )
-            self.file.fault(when.location, message, NO_HELP, "R043")
+            self.file.fault(
+                when.location,
+                message,
+                Text(zh="请把它与一个值比较，例如 `>= 1`", en="compare it with a value, such as `>= 1`"),
+                "R043",
+            )
             return None
         return condition
 
@@ -271,7 +281,7 @@ class _ModuleReader(ResultReader):
                 began = Text(zh="第一个日期之前", en="before its first date")
                 if day != date.min:
                     began = Text(zh=f"在 {day} 当天", en=f"on {day}")
-                advice = NO_HELP
+                advice = Text(zh="请补上这一天的值", en="add a value for that day")
                 if day == (since or date.min):
                     advice = Text(
                         zh="请给规则写明 `from`，或为参数补上更早的值",

@@ -1,6 +1,7 @@
 """Reads the parameters of a module: dated values, with what they mean and their unit."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 
 from backend.i18n import Text
@@ -16,7 +17,6 @@ from backend.rulebook.modules.periods import DatedValue, resolve_periods
 from backend.rulebook.modules.struct_reader import StructReader
 from backend.rulebook.modules.units import UNITS, YUAN, fen_of, is_money
 from backend.rulebook.modules.yaml_document import YamlEntry, YamlMapping, YamlScalar, YamlValue
-from backend.rulebook.source import NO_HELP
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
@@ -68,7 +68,8 @@ class ParameterReader(StructReader):
 
     def _values(self, name: str, values: YamlEntry, unit: str | None) -> tuple[list[DatedValue], Type | None]:
         dated: list[DatedValue] = []
-        joined: Type | None = None
+        found: list[tuple[YamlValue, Type]] = []
+        before = len(self.file.faults)
         for item in self.items(values, Text(zh="带日期的参数值", en="the parameter's values with their dates")):
             what = Text(zh="参数值", en="a value")
             entries = self.entries(item, VALUE_KEYS, optional=OPTIONAL_VALUE_KEYS, what=what)
@@ -85,24 +86,40 @@ class ParameterReader(StructReader):
                 return dated, None
             since, until = self.period(entries)
             dated.append(DatedValue(since, until, value, source, item.location))
-            before = joined or type_of_value(value)
-            wider = join(before, type_of_value(value))
-            if wider is None:
+            found.append((given, type_of_value(value)))
+        return dated, self._joined(name, found) if len(self.file.faults) == before else None
+
+    def _joined(self, name: str, found: list[tuple[YamlValue, Type]]) -> Type | None:
+        """Return the type of a parameter; a value of another type than most is a fault at its place."""
+        usual = Counter(kind.kind for _, kind in found).most_common(1)
+        joined: Type | None = None
+        for given, kind in sorted(found, key=lambda each: each[1].kind != usual[0][0]):
+            wider = kind if joined is None else join(joined, kind)
+            if joined is not None and wider is None:
                 message = Text(
-                    zh=f"“{name}”前面的值是{before.text.zh}；各值应为同一类型",
-                    en=f"{name!r} was {before} before; its values must be of one type",
+                    zh=f"这个值是{kind.text.zh.strip()}，“{name}”的其他值是{joined.text.zh.strip()}",
+                    en=f"this value is of type {kind.kind}, the other values of {name!r} are of type {joined.kind}",
                 )
-                self.file.fault(given.location, message, NO_HELP, "R020")
-                return dated, None
+                advice = Text(
+                    zh="各值应为同一类型：请更正单位或引号",
+                    en="correct its unit or its quotes: the values are of one type",
+                )
+                self.file.fault(given.location, message, advice, "R020")
+                return None
             joined = wider
-        return dated, joined
+        return joined
 
     def _unit_fits(self, value: YamlValue, joined: Type, unit: str | None) -> bool:
         kinds = ("int", "duration") if unit in _SPANS else ("int",)
         if unit is None or joined.kind in kinds:
             return True
         message = Text(zh=f"{joined.text.zh}没有单位“{unit}”", en=f"a {joined.kind} has no unit {unit!r}")
-        self.file.fault(value.location, message, NO_HELP, "R084")
+        self.file.fault(
+            value.location,
+            message,
+            Text(zh="请删去 `unit`，或更正值", en="remove `unit`, or correct the value"),
+            "R084",
+        )
         return False
 
 

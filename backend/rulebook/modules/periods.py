@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 from backend.i18n import Text
-from backend.rulebook.source import NO_HELP, Location, SourceFile
+from backend.rulebook.source import Location, SourceFile
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,18 @@ def resolve_periods(name: str, dated: Sequence[DatedValue], file: SourceFile) ->
                     zh=f"“{name}”的值没有按日期先后排列",
                     en=f"the values of {name!r} are not in the order of their dates",
                 )
-                file.fault(following.location, message, NO_HELP, "R021")
+                file.fault(
+                    following.location, message, Text(zh="请按日期先后排列", en="write the earliest first"), "R021"
+                )
                 return ()
             if until is not None and until > begin:
                 message = Text(zh=f"{begin} 当天“{name}”有两个值", en=f"two values of {name!r} are in force on {begin}")
-                file.fault(following.location, message, NO_HELP, "R021")
+                file.fault(
+                    following.location,
+                    message,
+                    Text(zh="请更正 `until` 或 `from`", en="correct `until` or `from`"),
+                    "R021",
+                )
             until = min(until or begin, begin)
         values.append(replace(value, until=until))
     return tuple(values)

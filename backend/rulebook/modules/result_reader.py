@@ -11,7 +11,7 @@ from backend.rulebook.modules.module import NUMERIC, STRATEGIES, Strategy
 from backend.rulebook.modules.parameter_reader import NAME, ParameterReader
 from backend.rulebook.modules.units import fen_of
 from backend.rulebook.modules.yaml_document import YamlEntry, YamlMapping, YamlScalar, YamlValue
-from backend.rulebook.source import NO_HELP, Location, suggest
+from backend.rulebook.source import Location, suggest
 
 
 @dataclass
@@ -53,7 +53,7 @@ class ResultReader(ParameterReader):
             text = self.word(word, A_RESULT)
             if text in found:
                 message = Text(zh=f"“{text}”列了两次", en=f"{text!r} is listed twice")
-                self.file.fault(word.location, message, NO_HELP, "R023")
+                self.file.fault(word.location, message, Text(zh="请删去一个", en="remove one"), "R023")
             elif text is not None:
                 found.append(text)
         return tuple(found)
@@ -71,7 +71,12 @@ class ResultReader(ParameterReader):
             return INT64
         if low > high:
             message = Text(zh="`at_least` 大于 `at_most`", en="`at_least` is greater than `at_most`")
-            self.file.fault(entry.location, message, NO_HELP, "R025")
+            self.file.fault(
+                entry.location,
+                message,
+                Text(zh="请把小的写在 `at_least`", en="write the smaller one as `at_least`"),
+                "R025",
+            )
             return INT64
         return low, high
 
@@ -106,7 +111,12 @@ class ResultReader(ParameterReader):
                 zh=f"本模块的结果为整数，而“{value.text}”是{parameter.type.text.zh}",
                 en=f"the module returns whole numbers, but {value.text!r} is a {parameter.type.kind}",
             )
-            self.file.fault(value.location, message, NO_HELP, "R024")
+            self.file.fault(
+                value.location,
+                message,
+                Text(zh="请写值为整数的参数", en="write a parameter that is a whole number"),
+                "R024",
+            )
             return None
         for dated in parameter.values:
             zh, en = (f"自 {dated.since} 起", f" from {dated.since}") if dated.since else ("", "")

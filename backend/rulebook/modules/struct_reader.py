@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from difflib import get_close_matches
 from typing import Any
 
 import msgspec
@@ -29,7 +30,12 @@ class StructReader(FieldReader):
         try:
             return msgspec.convert(values, struct)
         except msgspec.ValidationError as error:  # includes errors that the Struct's __post_init__ raises
-            self.file.fault(value.location, Text(zh=f"事实有误：{error}", en=str(error)), NO_HELP, "R028")
+            self.file.fault(
+                value.location,
+                Text(zh=f"事实有误：{error}", en=str(error)),
+                NO_HELP,
+                "R028",
+            )
             return None
 
     def partial(self, value: YamlValue, struct: type[Struct]) -> Mapping[str, Any] | None:
@@ -44,7 +50,7 @@ class StructReader(FieldReader):
                 zh=f"此处应为 {struct.__name__} 的字段；没有字段时写 {{}}",
                 en=f"expected the fields of {struct.__name__}, or {{}} for none",
             )
-            self.file.fault(value.location, message, NO_HELP, "R012")
+            self.file.fault(value.location, message, Text(zh="请写 `字段: 值`", en="write `field: value`"), "R012")
             return {}
         known = fields_of(struct)
         values: dict[str, Any] = {}
@@ -55,16 +61,24 @@ class StructReader(FieldReader):
                     zh=f"{struct.__name__} 没有“{entry.key}”这个字段",
                     en=f"unknown field {entry.key!r} of {struct.__name__}",
                 )
-                self.file.fault(entry.location, message, suggest(entry.key, known), "R036")
+                if not self.is_cut_by_comma(entry):
+                    self.file.fault(entry.location, message, suggest(entry.key, known), "R036")
             elif not (field.optional and _is_null(entry)):
                 values[entry.key] = self._field(entry.value, field.type, money=is_money(entry.key))
         for required in msgspec.structs.fields(struct):
-            if whole and required.required and required.name not in value.entries:
+            unknown = [name for name in value.entries if name not in known]
+            is_misspelt = bool(get_close_matches(required.name, unknown, cutoff=0.6))
+            if whole and required.required and required.name not in value.entries and not is_misspelt:
                 message = Text(
                     zh=f"{struct.__name__} 缺少字段“{required.name}”",
                     en=f"{struct.__name__} needs the field {required.name!r}",
                 )
-                self.file.fault(value.location, message, NO_HELP, "R011")
+                self.file.fault(
+                    value.location,
+                    message,
+                    Text(zh=f"请补上 `{required.name}: ...`", en=f"add `{required.name}: ...`"),
+                    "R011",
+                )
         return values
 
     def _field(self, value: YamlValue, kind: Type, *, money: bool) -> Any:  # noqa: ANN401  any value of the rule language
@@ -74,7 +88,12 @@ class StructReader(FieldReader):
             if isinstance(value, YamlSequence):
                 return [self._field(item, kind.element, money=money) for item in value.items]
             message = Text(zh=f"此处应为{kind.text.zh}，写作 [...]", en=f"expected a {kind}, such as [...]")
-            self.file.fault(value.location, message, NO_HELP, "R012")
+            self.file.fault(
+                value.location,
+                message,
+                Text(zh="请写 [..., ...]，或以 `- ` 开头的各行", en="write [..., ...], or lines that begin with `- `"),
+                "R012",
+            )
             return None
         if kind.kind == "timestamp":
             return self.instant(value)
@@ -88,13 +107,18 @@ class StructReader(FieldReader):
         python_type, words = _PYTHON_TYPES[kind.kind]
         if len(self.file.faults) == faults and type(found) is not python_type:
             message = Text(zh=f"此处应为{words.zh}", en=f"expected {words.en}")
-            self.file.fault(value.location, message, NO_HELP, "R019")
+            self.file.fault(
+                value.location,
+                message,
+                Text(zh="请更正值，或去掉引号", en="correct the value, or remove its quotes"),
+                "R019",
+            )
         elif type(found) is int and not kind.low <= found <= kind.high:
             message = Text(
                 zh=f"此处应为{kind.low}至{kind.high}的整数",
                 en=f"expected a whole number from {kind.low} to {kind.high}",
             )
-            self.file.fault(value.location, message, NO_HELP, "R025")
+            self.file.fault(value.location, message, Text(zh="请更正数字", en="correct the number"), "R025")
         return found
 
 

@@ -14,7 +14,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from backend.i18n import Text
 from backend.rulebook.modules.layout import explain_error, find_flaws
-from backend.rulebook.source import NO_HELP, Location, SourceFile
+from backend.rulebook.source import Location, SourceFile
 
 MAX_FILE_BYTES = 1_000_000
 MAX_DEPTH = 40
@@ -110,7 +110,7 @@ def _parse(file: SourceFile) -> YamlValue | None:
         deepest = find_deep_nesting(file.text)
         if deepest is not None:
             message = Text(zh=f"嵌套超过{MAX_DEPTH}层", en=f"nested deeper than {MAX_DEPTH} levels")
-            file.fault(deepest, message, NO_HELP, "R004")
+            file.fault(deepest, message, Text(zh="请减少嵌套", en="nest less deeply"), "R004")
             return None
         root = YAML(typ="safe").compose(file.text)
     except MarkedYAMLError as error:
@@ -119,7 +119,7 @@ def _parse(file: SourceFile) -> YamlValue | None:
     except (YAMLError, ValueError, RecursionError) as error:
         problem = str(error).splitlines()[0]
         message = Text(zh=f"不是有效的 YAML：{problem}", en=f"not valid YAML: {problem}")
-        file.fault(Location(1, 1), message, NO_HELP, "R003")
+        file.fault(Location(1, 1), message, Text(zh="请检查这个文件", en="look for odd characters in the file"), "R003")
         return None
     if root is None:
         message = Text(zh="文件是空的", en="the file is empty")
@@ -176,7 +176,12 @@ class _Reader:
         for key, child in node.value:
             location = _location(key)
             if not isinstance(key, ScalarNode):
-                self.file.fault(location, Text(zh="键应为词", en="a key must be a word"), NO_HELP, "R005")
+                self.file.fault(
+                    location,
+                    Text(zh="键应为词", en="a key must be a word"),
+                    Text(zh="请把键写成一个词", en="write a word before the colon"),
+                    "R005",
+                )
                 continue
             name = str(key.value)
             if name in entries:
