@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from backend.cli.errors import load_settings, report_errors
-from backend.cli.language import AuthorError, language
+from backend.cli.language import AuthorCommand, AuthorError, language
 from backend.cli.rules.editions import read_edition
 from backend.i18n import Text
 from backend.rulebook.prover import NOT_INSTALLED, is_installed
@@ -31,7 +31,16 @@ class InternalError(click.ClickException):
     exit_code = 2
 
 
-@click.command()
+_ZH = """证明 NEW 中的规则对照 OLD 的主张（NEW 默认为本市的规则文件夹）。
+
+版本可以是文件夹、git 版本（HEAD~1、v1:rules）或发布编号的开头。
+不写 --claim 时，证明 NEW 中的长期主张；有改动的模块还要证明没有人吃亏。反例是最小的人和时刻，并给出可加入的案例。
+
+退出码：0 全部成立，1 有反例，3 无法判断，2 出错。
+"""
+
+
+@click.command(cls=AuthorCommand, zh=_ZH)
 @click.argument("old")
 @click.argument("new", required=False)
 @click.option("--claim", "wanted", multiple=True, help="Prove only the claim of this id (may be repeated).")
