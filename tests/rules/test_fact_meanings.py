@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from typing import get_args
 
 import pytest
 from msgspec import Struct
 
 from backend.city.service import discover_services, rule_modules_of
-from backend.rulebook.language.types import UNITS, Type, fields_of
+from backend.rulebook.editor.reference import unit_text
+from backend.rulebook.language.types import Type, Unit, fields_of
 from backend.rulebook.needs import facts_of
 
 HAN = re.compile(r"[\u4e00-\u9fff]")
@@ -45,4 +47,4 @@ def test_an_amount_of_money_has_the_unit_fen(struct: type[Struct]) -> None:
 
 
 def test_every_unit_is_written_in_both_languages() -> None:
-    assert all(text.zh and text.en for text in UNITS.values())
+    assert all(unit_text(unit).zh and unit_text(unit).en for unit in get_args(Unit))

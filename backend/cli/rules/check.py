@@ -9,19 +9,23 @@ import click
 from backend.cli.errors import load_settings
 from backend.cli.rules.loading import FOLDER, count_rules, load, test_folder
 from backend.cli.rules.standing import check_claims, prove_rules, prove_standing_claims
+from backend.cli.rules.watch import WATCH, watch_rules
 from backend.rulebook.prover import is_installed
 
 
 @click.command()
 @FOLDER
+@WATCH
 @click.option("--prove", is_flag=True, help="Prove that every rule can fire and decide (needs `make authors`).")
-def check(folder: Path | None, *, prove: bool) -> None:
+def check(folder: Path | None, *, prove: bool, watch: bool) -> None:
     """Check every rule module in FOLDER (default: the city's own folder of rules).
 
     Prints each fault with its file, line and column, and exits with 1 if there is one. A module that a service needs,
     and that is missing or has other facts or results, is a fault.
     """
     settings = load_settings()
+    if watch:
+        watch_rules(settings, folder, cases=False)
     rulebook = load(settings, folder, strict=True)
     rulebook.compile()
     check_claims(settings, folder, rulebook)
@@ -32,7 +36,8 @@ def check(folder: Path | None, *, prove: bool) -> None:
 
 @click.command()
 @FOLDER
-def test(folder: Path | None) -> None:
+@WATCH
+def test(folder: Path | None, *, watch: bool) -> None:
     """Run the cases next to the rule modules in FOLDER (default: the city's own folder of rules).
 
     A failed case is printed with the expected result, the actual result and the reason. Every rule must fire in one
@@ -40,6 +45,8 @@ def test(folder: Path | None) -> None:
     (`make authors`). Exits with 1 if anything is wrong.
     """
     settings = load_settings()
+    if watch:
+        watch_rules(settings, folder, cases=True)
     rulebook, cases = test_folder(settings, folder)
     click.echo(f"{cases} cases pass and cover {count_rules(rulebook)}. Digest {rulebook.digest[:16]}")
     prove_standing_claims(settings, folder, rulebook)

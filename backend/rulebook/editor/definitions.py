@@ -15,6 +15,7 @@ from backend.rulebook.modules.module import OTHERWISE
 from backend.rulebook.modules.yaml_document import YamlScalar, location_in
 from backend.rulebook.source import Location, SourceFile
 
+_CLAIM_CONDITIONS = tuple(("claims", ITEM, key) for key in ("always", "if", "where", "unless"))
 _RULE_ID = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
 _PARAMETER = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _QUOTED = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'")
@@ -77,14 +78,18 @@ def is_valid_name(symbol: Symbol, name: str) -> bool:
 def uses_of(symbol: Symbol, file: SourceFile, found: Outline, *, is_module: bool) -> Iterator[Location]:
     """Yield every location of a rule's id or a parameter's name in the rule module, its cases or its claims."""
     if symbol.kind == "rule":
-        yield from _rule_uses(symbol.name, found)
+        yield from _rule_uses(symbol.name, file, found)
     elif is_module and symbol.kind == "parameter":
         yield from _parameter_uses(symbol.name, file, found)
 
 
-def _rule_uses(name: str, found: Outline) -> Iterator[Location]:
-    for keys in (("rules", ITEM, "id"), *RULE_PLACES):
+def _rule_uses(name: str, file: SourceFile, found: Outline) -> Iterator[Location]:
+    for keys in (("rules", ITEM, "id"), *RULE_PLACES, ("claims", ITEM, "never_both", ITEM)):
         yield from (inner_location(scalar) for scalar in found.scalars.get(keys, ()) if scalar.text == name)
+    quoted = re.compile(rf"([\"'])(?P<name>{re.escape(name)})\1")
+    for keys in _CLAIM_CONDITIONS:
+        for scalar in found.scalars.get(keys, ()):
+            yield from _locations(file, scalar, quoted)
 
 
 def _parameter_uses(name: str, file: SourceFile, found: Outline) -> Iterator[Location]:

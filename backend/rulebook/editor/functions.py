@@ -31,6 +31,7 @@ FUNCTIONS: dict[str, Function] = {
     "exists_one": _function("list.exists_one(x, condition)", "恰好有一项符合条件", "Whether exactly one element does"),
     "filter": _function("list.filter(x, condition)", "符合条件的各项", "The elements that meet the condition"),
     "map": _function("list.map(x, value)", "由每一项算出的值", "The value computed from each element"),
+    "age": _function("age(facts.born_at, now)", "周岁，按日历计算，到生日当天满岁", "Full years by the calendar"),
     "size": _function("size(list)", "列表的项数，或文本的字数", "The elements of a list, or characters of a text"),
     "startsWith": _function("text.startsWith('x')", "文本是否以它开头", "Whether a text begins with another"),
     "endsWith": _function("text.endsWith('x')", "文本是否以它结尾", "Whether a text ends with another"),

@@ -12,23 +12,31 @@ from backend.rulebook.modules.keys import (
     CASE_KEYS,
     CASES_FILE_KEYS,
     EXPECTED_KEYS,
+    FACT_KEYS,
     MODULE_KEYS,
     OTHERWISE_KEYS,
+    PARAMETER_KEYS,
     RULE_KEYS,
     TEXT_KEYS,
     VALUE_KEYS,
 )
+from backend.rulebook.modules.module_document import SOURCES, TABLE
 
 Keys = tuple[str, ...]
 ANY = "*"
 """Stands for any one key."""
 
 MODULE_PLACES: dict[Keys, Keys] = {
-    (): MODULE_KEYS,
+    (): (*MODULE_KEYS, SOURCES),
     ("title",): TEXT_KEYS,
     ("result",): BOUNDS_KEYS,
+    ("facts", ANY): FACT_KEYS,
+    ("facts", ANY, "meaning"): TEXT_KEYS,
+    ("parameters", ANY): PARAMETER_KEYS,
+    ("parameters", ANY, "label"): TEXT_KEYS,
+    ("parameters", ANY, "values", ITEM): VALUE_KEYS,
     ("parameters", ANY, ITEM): VALUE_KEYS,
-    ("rules", ITEM): RULE_KEYS,
+    ("rules", ITEM): (*RULE_KEYS, TABLE),
     ("rules", ITEM, "because"): TEXT_KEYS,
     ("rules", ITEM, "remedy"): TEXT_KEYS,
     ("otherwise",): OTHERWISE_KEYS,
@@ -66,6 +74,18 @@ MEANINGS: dict[str, Text] = {
     "remedy": Text(zh="市民可以怎么做", en="What a citizen can do"),
     "source": Text(zh="依据及其可靠程度：[V]、[S]、[W] 或 [A]", en="The source, marked [V], [S], [W] or [A]"),
     "value": Text(zh="数值", en="The value"),
+    "sources": Text(
+        zh="依据，按名称列出；各处 source 可引用其名", en="Sources by name, to which each `source` may refer"
+    ),
+    "table": Text(zh="表：每行一条规则，列以 <列名> 引用", en="A table: one rule for each row; <column> is its cell"),
+    "label": Text(zh="参数的名称", en="What the parameter is called"),
+    "unit": Text(zh="单位", en="The unit"),
+    "values": Text(zh="数值，按日期列出", en="The values by date"),
+    "type": Text(zh="事实的类型", en="The type of the fact"),
+    "words": Text(zh="可能的词", en="The possible words"),
+    "fields": Text(zh="记录的各项", en="The fields of a record"),
+    "optional": Text(zh="是否可能没有", en="Whether it may be absent"),
+    "meaning": Text(zh="含义", en="The meaning"),
     "zh": Text(zh="中文", en="In Chinese"),
     "en": Text(zh="英文", en="In English"),
     "at_least": Text(zh="最小值", en="The least number"),
@@ -107,14 +127,14 @@ def keys_at(keys: Keys, facts: type[Struct] | None, *, cases: bool) -> Iterator[
 
 def struct_at(keys: Keys, facts: type[Struct] | None, *, cases: bool) -> type[Struct] | None:
     """Return the Struct whose fields are the keys at a place: in `given` of a case, or in `terms`."""
-    top = ("cases", ITEM, "given") if cases else ("terms", ITEM)
+    top = _top(cases=cases)
     kind = type_at(keys, facts, cases=cases) if keys[: len(top)] == top else None
     return kind.struct if kind is not None else None
 
 
 def type_at(keys: Keys, facts: type[Struct] | None, *, cases: bool) -> Type | None:
     """Return the type of the value at a place inside `given` of a case, or inside `terms`; or None."""
-    top = ("cases", ITEM, "given") if cases else ("terms", ITEM)
+    top = _top(cases=cases)
     struct = facts if cases or facts is None else terms_of(facts)
     if struct is None or keys[: len(top)] != top:
         return None
@@ -128,6 +148,11 @@ def type_at(keys: Keys, facts: type[Struct] | None, *, cases: bool) -> Type | No
             found = fields_of(kind.struct).get(key) if kind.struct is not None else None
             kind = found.type if found is not None else None
     return kind
+
+
+def _top(*, cases: bool) -> Keys:
+    """Return where the fields of a Struct are: of the facts in `given`, of the terms in `terms`."""
+    return ("cases", ITEM, "given") if cases else ("terms", ITEM)
 
 
 def _matches(keys: Keys, place: Keys) -> bool:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from msgspec import Struct, field
 
 from backend.rulebook.editor.place import ITEM
-from backend.rulebook.modules.yaml_document import YamlMapping, YamlScalar, YamlSequence, YamlValue, read_document
+from backend.rulebook.modules.module_document import module_document
+from backend.rulebook.modules.yaml_document import YamlMapping, YamlScalar, YamlSequence, YamlValue
 from backend.rulebook.source import Location, SourceFile
 
 Keys = tuple[str, ...]
@@ -40,7 +41,7 @@ class Outline(Struct):
 
 def outline(text: str) -> Outline:
     """Return the outline of a file."""
-    root = read_document(SourceFile("", text, []))
+    root = module_document(SourceFile("", text, []))
     if not isinstance(root, YamlMapping):
         return _from_lines(text)
     found = Outline()

@@ -7,8 +7,9 @@ from typing import cast
 from msgspec import Struct
 
 from backend.i18n import Text
-from backend.rulebook.language.types import INT64, UNITS, Field, Type, Unit, fields_of
+from backend.rulebook.language.types import INT64, Field, Type, Unit, fields_of
 from backend.rulebook.modules.module import Parameter
+from backend.rulebook.modules.units import UNITS
 
 _KINDS = {
     "bool": Text(zh="是否（true 或 false）", en="true or false"),
@@ -19,6 +20,10 @@ _KINDS = {
     "duration": Text(zh="时长", en="duration"),
     "facts": Text(zh="记录", en="record"),
     "nothing": Text(zh="空", en="nothing"),
+}
+_OWN_UNITS = {
+    "fen": Text(zh="分（100 分为 1 元）", en="fen (100 fen are 1 yuan)"),
+    "places": Text(zh="个学位", en="places"),
 }
 _NONE = Text(zh="（没有说明）", en="(no meaning is given)")
 
@@ -55,8 +60,8 @@ class Fact(Struct, frozen=True):
             zh.append(f"至多 {self.max_length} 项")
             en.append(f"at most {self.max_length}")
         if self.unit is not None:
-            zh.append(UNITS[self.unit].zh)
-            en.append(UNITS[self.unit].en)
+            zh.append(unit_text(self.unit).zh)
+            en.append(unit_text(self.unit).en)
         if self.optional:
             zh.append("可能没有")
             en.append("may be absent")
@@ -107,6 +112,13 @@ def type_text(kind: Type) -> Text:
     return _KINDS[kind.kind]
 
 
+def unit_text(unit: str) -> Text:
+    """Return the name of a unit, of a fact or of a parameter."""
+    if unit in _OWN_UNITS:
+        return _OWN_UNITS[unit]
+    return Text(zh=UNITS[unit].zh, en=UNITS[unit].several or UNITS[unit].zh)
+
+
 def parameter_values(parameter: Parameter) -> Iterator[str]:
     """Yield the values of a parameter with their days, such as `2020-01-01 … 2021-12-31: 14d  [V] the order`."""
     for dated in parameter.values:
@@ -114,6 +126,15 @@ def parameter_values(parameter: Parameter) -> Iterator[str]:
         until = dated.until.isoformat() if dated.until is not None else ""
         period = f"{since} – {until}".strip() if since or until else "–"
         yield f"{period}: {value_text(dated.value)}  {dated.source}"
+
+
+def parameter_text(parameter: Parameter) -> Text:
+    """Return the label of a parameter, its unit, and its values by date, in Markdown."""
+    values = "\n".join(f"- {value}" for value in parameter_values(parameter))
+    label = parameter.label or Text(zh="", en="")
+    unit = unit_text(parameter.unit) if parameter.unit is not None else Text(zh="", en="")
+    zh, en = (f"{label.zh}（{unit.zh}）" if unit.zh else label.zh), (f"{label.en} ({unit.en})" if unit.en else label.en)
+    return Text(zh=f"{zh}\n\n{values}".lstrip(), en=f"{en}\n\n{values}".lstrip())
 
 
 def value_text(value: object) -> str:

@@ -7,19 +7,17 @@ from pathlib import Path
 from msgspec import Struct
 
 from backend.i18n import Text
-from backend.rulebook import CASES, module_name
+from backend.rulebook import CASES, CLAIMS, module_name
 from backend.rulebook.editor.completion import Draft, suggest_at
 from backend.rulebook.editor.definitions import definition_of, is_valid_name, uses_of
 from backend.rulebook.editor.expression import Suggestion
 from backend.rulebook.editor.outline import Outline, outline
 from backend.rulebook.editor.place import place_at
 from backend.rulebook.editor.positions import Edit, Position, Range, range_of
-from backend.rulebook.editor.reference import parameter_values
+from backend.rulebook.editor.reference import parameter_text
 from backend.rulebook.editor.symbols import Symbol, meaning_of, symbol_at
 from backend.rulebook.editor.workspace import CaseCount, Workspace
 from backend.rulebook.source import SourceFile
-
-CLAIMS = ".claims"
 
 
 class Meaning(Struct, frozen=True):
@@ -137,8 +135,7 @@ class Session:
 
     def module_of(self, path: Path) -> str:
         """Return the module that a file is, or is about."""
-        name = module_name(self.workspace.folder, SourceFile(str(path), "", []))
-        return name.removesuffix(CLAIMS)
+        return module_name(self.workspace.folder, SourceFile(str(path), "", []))
 
     def outline(self, path: Path) -> Outline:
         """Return the outline of a file."""
@@ -158,8 +155,7 @@ class Session:
         parameters = {each: Text(zh="", en="") for each in module.parameters}
         for each, parameter in valid.parameters.items() if valid is not None else ():
             if each in parameters or not module.whole:
-                values = "\n".join(f"- {value}" for value in parameter_values(parameter))
-                parameters[each] = Text(zh=values, en=values)
+                parameters[each] = parameter_text(parameter)
         return Draft(path.stem.endswith(CASES), self.outline(path), module, facts, structs, parameters)
 
 

@@ -6,13 +6,14 @@ and `test`, and keeps the last valid edition of each module, so that a half-writ
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from backend.rulebook import CASES, PERSONAS, Rulebook, check_module, module_name, read_file
+from backend.rulebook import CASES, CLAIMS, PERSONAS, Rulebook, check_module, module_name, read_file
 from backend.rulebook.modules.case_reader import Case, read_cases
 from backend.rulebook.modules.cases import (
     Personas,
@@ -24,6 +25,7 @@ from backend.rulebook.modules.cases import (
 from backend.rulebook.modules.consistency import check_references
 from backend.rulebook.modules.module import Module
 from backend.rulebook.needs import RuleModule, check_needs, facts_of
+from backend.rulebook.prover.standing import read_claim_files
 from backend.rulebook.source import Fault, InvalidRulebook, SourceFile
 
 
@@ -74,6 +76,9 @@ class Workspace:
     _disk: dict[Path, tuple[int, int, SourceFile]] = field(default_factory=dict[Path, tuple[int, int, SourceFile]])
     _checked: dict[str, _Checked] = field(default_factory=dict[str, _Checked])
     _tested: dict[str, _Tested] = field(default_factory=dict[str, _Tested])
+    _claims: dict[str, tuple[str, Module | None, tuple[Fault, ...]]] = field(
+        default_factory=dict[str, tuple[str, Module | None, tuple[Fault, ...]]]
+    )
     _rulebook: Rulebook | None = None
 
     @property
@@ -120,6 +125,8 @@ class Workspace:
         for name, file in rules.items():
             faults.setdefault(file.path, []).extend((*file.faults, *self._checked[name].faults))
         for fault in self._rulebook_faults(rules, whole):
+            faults.setdefault(fault.path, []).append(fault)
+        for fault in self._claims_faults(files, whole):
             faults.setdefault(fault.path, []).append(fault)
         count = 0
         if cases:
@@ -208,6 +215,23 @@ class Workspace:
         except InvalidRulebook as error:
             yield from (fault for fault in error.faults if fault.path not in invalid)
 
+    def _claims_faults(self, files: Mapping[Path, SourceFile], whole: Rulebook) -> Iterator[Fault]:
+        """Yield the faults of the standing claims whose module is valid; claims are not proved here."""
+        for path, file in files.items():
+            name = module_name(self.folder, file)
+            if not path.stem.endswith(CLAIMS) or name in self._invalid(whole):
+                continue
+            module = whole.modules.get(name)
+            known = self._claims.get(name)
+            if known is None or known[:2] != (file.text, module):
+                with suppress(InvalidRulebook):  # its faults are those of the file
+                    read_claim_files({name: file}, whole)
+                known = self._claims[name] = file.text, module, tuple(file.faults)
+            yield from known[2]
+
+    def _invalid(self, whole: Rulebook) -> set[str]:
+        return self._checked.keys() - whole.modules.keys()
+
     # ── testing ──
 
     def _test(
@@ -263,4 +287,4 @@ def _is_cases(path: Path) -> bool:
 
 
 def _is_module(path: Path) -> bool:
-    return not _is_cases(path) and path.stem != PERSONAS
+    return not path.stem.endswith((CASES, CLAIMS)) and path.stem != PERSONAS

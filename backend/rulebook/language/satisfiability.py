@@ -7,6 +7,7 @@ assumed satisfiable, so no valid rule is rejected.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import cast
 
 from backend.rulebook.language.extremum import MIRRORED
@@ -69,8 +70,29 @@ def satisfiable(*goals: tuple[Node, bool]) -> bool:
     return any(map(_lists_are_consistent, dnf))
 
 
+class _Identical:
+    """A node as a key of a cache: compared by identity, as hashing a condition costs more than what is cached."""
+
+    __slots__ = ("node",)
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+    def __hash__(self) -> int:
+        return id(self.node)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Identical) and self.node is other.node
+
+
 def compared_terms(node: Node) -> frozenset[Key]:
     """Return the terms that a condition constrains; conditions without a common term cannot imply one another."""
+    return _compared_terms(_Identical(node))
+
+
+@lru_cache(maxsize=1_000)
+def _compared_terms(same: _Identical) -> frozenset[Key]:
+    node = same.node
     found = {key for part in _dnf(node, truth=True) for key in (*part.numbers, *part.words)}
     lists = {key_of(part.source) for part in walk(node) if isinstance(part, Macro)}
     return frozenset(found | lists)
@@ -93,8 +115,14 @@ def _lists_are_consistent(part: _Conjunction) -> bool:
 
 def _dnf(node: Node, *, truth: bool) -> Dnf:
     """Convert a condition, or its negation, to DNF; one that grows too large becomes an opaque atom."""
-    dnf = _expand(node, truth=truth)
-    return dnf if len(dnf) <= MAX_DISJUNCTS else [_opaque_atom(node, truth=truth)]
+    return _dnf_of(_Identical(node), truth)
+
+
+@lru_cache(maxsize=4_000)
+def _dnf_of(same: _Identical, truth: bool) -> Dnf:
+    """Return the DNF, which nobody may change: it is shared."""
+    dnf = _expand(same.node, truth=truth)
+    return dnf if len(dnf) <= MAX_DISJUNCTS else [_opaque_atom(same.node, truth=truth)]
 
 
 def _expand(node: Node, *, truth: bool) -> Dnf:

@@ -164,21 +164,7 @@ def join(one: Type, other: Type) -> Type | None:
 
 
 Unit = Literal["fen", "years", "months", "days", "minutes", "percent", "points", "persons", "times", "homes", "places"]
-
-UNITS: dict[Unit, Text] = {
-    "fen": Text(zh="分（100 分为 1 元）", en="fen (100 fen are 1 yuan)"),
-    "years": Text(zh="年", en="years"),
-    "months": Text(zh="个月", en="months"),
-    "days": Text(zh="天", en="days"),
-    "minutes": Text(zh="分钟", en="minutes"),
-    "percent": Text(zh="%", en="%"),
-    "points": Text(zh="分（评分）", en="points"),
-    "persons": Text(zh="人", en="persons"),
-    "times": Text(zh="次", en="times"),
-    "homes": Text(zh="套", en="homes"),
-    "places": Text(zh="个学位", en="places"),
-}
-"""The units of numbers, as authors read them."""
+"""The unit of a number in the facts."""
 
 
 class FactMeaning(Struct, frozen=True):

@@ -18,6 +18,7 @@ from backend.rulebook.source import NO_HELP, Location, SourceFile
 
 MAX_FILE_BYTES = 1_000_000
 MAX_DEPTH = 40
+MAX_DOCUMENTS = 8
 _FIRST_KEYS = ("id", "case", "persona", "from")
 
 
@@ -74,9 +75,26 @@ class YamlMapping(Struct):
 
 YamlValue = YamlScalar | YamlSequence | YamlMapping
 
+_documents: dict[str, YamlValue] = {}
+
 
 def read_document(file: SourceFile) -> YamlValue | None:
-    """Parse one YAML document. Returns None and adds a fault if the file is empty or invalid."""
+    """Parse one YAML document. Returns None and adds a fault if the file is empty or invalid.
+
+    Several checks read the same file one after another, so the last valid documents are kept. Nobody may change one.
+    """
+    known = _documents.get(file.text)
+    if known is not None and not file.faults:
+        return known
+    root = _parse(file)
+    if root is not None and not file.faults:
+        _documents[file.text] = root
+        for oldest in list(_documents)[:-MAX_DOCUMENTS]:
+            _documents.pop(oldest, None)
+    return root
+
+
+def _parse(file: SourceFile) -> YamlValue | None:
     if len(file.text) > MAX_FILE_BYTES:
         message = Text(
             zh=f"文件超过{MAX_FILE_BYTES:,}个字符", en=f"the file is longer than {MAX_FILE_BYTES:,} characters"

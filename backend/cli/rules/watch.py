@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 from zoneinfo import ZoneInfo
 
 import click
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.1
 
-WATCH = click.option("--watch", is_flag=True, help="Judge again whenever a file changes, until interrupted.")
+WATCH = click.option(
+    "--watch", is_flag=True, help="Judge what changed again whenever a file changes, until interrupted."
+)
 
 _VALID = Text(zh="{modules}个模块中的{rules}条规则有效", en="{rules} rules in {modules} modules are valid")
 _PASS = Text(zh="，{cases}个案例全部通过", en=", {cases} cases pass")
@@ -27,8 +29,8 @@ _FAULTS = Text(zh="{count}处错误", en="{count} faults")
 _ONE_FAULT = Text(zh="1处错误", en="1 fault")
 
 
-def watch(settings: Settings, folder: Path | None, *, cases: bool) -> None:
-    """Judge a folder of rules, and again after each change of a file."""
+def watch_rules(settings: Settings, folder: Path | None, *, cases: bool) -> NoReturn:
+    """Judge a folder of rules, and again after each change of a file; with `cases`, run its cases."""
     workspace = Workspace(folder or Path(settings.rules), needed_modules(), ZoneInfo(settings.time_zone))
     stamps = None
     while True:
