@@ -77,7 +77,7 @@ def _cases(edition: Edition, module: Module) -> list[Case] | None:
     if stored is None:
         return []
     file = SourceFile(stored.path, stored.text, list(stored.faults))
-    cases = read_cases(file, module)
+    cases = read_cases(file, module, edition.personas.get(module.name))
     if file.faults:
         found = Text(zh=f"{file.path} 有误，未比较其用例", en=f"{file.path} has faults; its cases are not compared")
         click.echo(found.in_language(language()), err=True)

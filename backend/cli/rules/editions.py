@@ -24,6 +24,8 @@ from backend.city.releases import UnknownRelease, release_named, released_rulebo
 from backend.cli.errors import load_settings, report_errors
 from backend.cli.rules.loading import needed_modules, store_exists
 from backend.rulebook import CASES, CLAIMS, InvalidRulebook, Rulebook, SourceFile, load_rulebook, module_name, read_file
+from backend.rulebook.modules.case_reader import Persona
+from backend.rulebook.modules.cases import Personas
 from backend.rulebook.needs import facts_of
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ _MAX_UNPACKED = 50_000_000
 class Edition:
     """One edition of the rules: the words that named it, its rulebook, and the files of its cases and claims by module.
 
+    `personas` are those that the cases of a module may use.
     `cases` is None for a release, which has none, and no claims either.
     """
 
@@ -47,6 +50,7 @@ class Edition:
     rulebook: Rulebook
     cases: dict[str, SourceFile] | None
     claims: dict[str, SourceFile] = field(default_factory=dict[str, SourceFile])
+    personas: dict[str, dict[str, Persona]] = field(default_factory=dict[str, dict[str, Persona]])
 
 
 def edition(text: str) -> Rulebook:
@@ -90,7 +94,9 @@ def _read_folder(settings: Settings, name: str, folder: Path) -> Edition:
         {module_name(folder, file): file for file in map(read_file, sorted(folder.rglob(f"*{kind}.yaml")))}
         for kind in (CASES, CLAIMS)
     )
-    return Edition(name, rulebook, cases, claims)
+    shared = Personas(folder, facts_of(needed_modules()))
+    personas = {module: shared.of(Path(file.path)) for module, file in cases.items()}
+    return Edition(name, rulebook, cases, claims, personas)
 
 
 def _release(settings: Settings, beginning: str) -> Edition | None:
