@@ -174,6 +174,8 @@ def test_the_schedule_contains_the_sweeps_and_lets_none_pile_up() -> None:
         "medical_credit.sweep_transactions",
         "medical_credit.sweep_visits",
         "medical_credit.delete_expired",
+        "rules.sweep_activations",
+        "rules.sweep_reviews",
         "talent_code.sweep_claims",
         "talent_code.sweep_talents",
         "talent_code.sweep_usages",

@@ -2,7 +2,7 @@
 
 An explanation takes some milliseconds, and up to some tenths of a second for a long record. With one thread, other
 requests wait for at most the interpreter's switch interval, and a request is refused at once if the queue is full. The
-number of sets of changes that are tried is bounded, so the time is as well.
+search for a way out ends after half a second.
 """
 
 import asyncio
@@ -28,8 +28,8 @@ from backend.rulebook.verdict import ModuleEvaluator
 
 MAX_QUEUED = 16
 MAX_CACHED = 1_000
-MAX_TRIALS = 4_000
-"""The most sets of changes that are tried for a citizen."""
+MAX_SECONDS = 0.5
+"""The longest search for a way out; what was found until then is shown, and not called proved."""
 
 CACHED_FOR = timedelta(seconds=60)
 
@@ -90,7 +90,7 @@ class ExplanationWorker:
         best = best_end(module, city.rule_modules)
 
         def compute() -> Explanation:
-            return explain_verdict(rulebook, module, facts, at, best=best, max_trials=MAX_TRIALS)
+            return explain_verdict(rulebook, module, facts, at, best=best, seconds=MAX_SECONDS, with_rules=False)
 
         self.pending += 1
         try:

@@ -15,8 +15,9 @@ CONTACT = '{{contacts: [{{level: close, at: "{}+08:00"}}]}}'
 AT = ("--at", "2022-05-20T08:00:00+08:00")
 
 
-def run(*arguments: str, folder: Path, given: str | None = None) -> Result:
-    return CliRunner().invoke(rules, arguments, input=given, env={"CHENGMA_RULES": str(folder)})
+def run(*arguments: str, folder: Path, given: str | None = None, language: str = "en") -> Result:
+    environment = {"CHENGMA_RULES": str(folder), "CHENGMA_LANGUAGE": language}
+    return CliRunner().invoke(rules, arguments, input=given, env=environment)
 
 
 @pytest.fixture
@@ -45,12 +46,12 @@ def make_case(folder: Path, given: str, *options: str, module: str = "health_cod
 def test_a_failed_case_is_printed_as_a_table_with_the_reason(folder: Path) -> None:
     path = cases_of(folder, "frame")
     path.write_text(path.read_text("utf-8").replace("expect: gold", "expect: none"), "utf-8")
-    found = run("test", str(folder), folder=folder)
-    assert found.exit_code == 1
-    assert "result: none" in found.output
-    assert "result: gold" in found.output
-    assert "您已完成疫苗全程接种" in found.output
-    assert "frame.cases.yaml:" in found.output
+    for language, words in (("en", ("expected", "fully")), ("zh", ("预期", "您已完成疫苗全程接种"))):
+        found = run("test", str(folder), folder=folder, language=language)
+        assert found.exit_code == 1
+        assert "frame.cases.yaml:" in found.output
+        for word in (*words, "result: none", "result: gold"):
+            assert word in found.output
 
 
 # ── coverage ──
@@ -76,6 +77,12 @@ def test_coverage_names_the_part_of_a_condition_that_no_case_tries(folder: Path)
     assert f"frame.yaml:{condition}:11: in 'fully-vaccinated': {part} has equal sides" in found.output
     assert f"frame.yaml:{rule}:9: 'fully-vaccinated' fires in no case" in found.output
     assert f"frame.yaml:{rule}:9: no case is dated 2021-05-01T00:00:00+08:00, the second of the change" in found.output
+
+
+def test_coverage_speaks_the_authors_language(folder: Path) -> None:
+    found = run("coverage", "health_code.colour", folder=folder, language="zh")
+    assert found.output.splitlines()[0].split() == ["模块", "规则", "条件", "界限", "变更", "案例"]
+    assert "没有案例使 day <= last 恰好越过界限" in found.output
 
 
 def test_coverage_below_the_minimum_exits_with_one(folder: Path) -> None:

@@ -24,7 +24,10 @@ COLOUR = ("explain", "health_code.colour", "--facts", "-", *AT)
 
 def run(*arguments: str, given: str | None = None, **environment: str) -> Result:
     return CliRunner().invoke(
-        rules, arguments, input=given, env={"CHENGMA_RULES": str(ROOT / "rules"), "LANG": "en_GB.UTF-8", **environment}
+        rules,
+        arguments,
+        input=given,
+        env={"CHENGMA_RULES": str(ROOT / "rules"), "CHENGMA_LANGUAGE": "en", **environment},
     )
 
 
@@ -55,7 +58,8 @@ def test_every_other_rule_says_which_operand_decided_with_its_values() -> None:
 
 
 def test_it_speaks_chinese_in_a_chinese_terminal() -> None:
-    output = run(*COLOUR, given=NEARBY, LANG="zh_CN.UTF-8").output
+    output = run(*COLOUR, given=NEARBY, CHENGMA_LANGUAGE="zh").output
+    assert output.startswith("health_code.colour，2022-05-20T12:00:00+08:00：yellow，依据 nearby\n")
     assert "  最小的办法（2 项改变，已证明最小）:" in output
     assert "    facts.symptoms 为空" in output
 

@@ -2,7 +2,8 @@
 
 A mutant is *refused* if `chengma rules check` reports a fault in the rule, the parameter or the other key in which the
 mistake is, or a fault elsewhere that names it, or the misspelt word. It is *failed* if a case fails, or if a rule or a
-change of the law is no longer covered. Any other mutant survives.
+change of the law is no longer covered. It is *equivalent* if the law of each day is the same, or if it is listed in
+equivalent_mutants.yaml. Any other mutant survives.
 """
 
 import re
@@ -10,7 +11,11 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Literal
+
+import msgspec
+from msgspec import Struct
 
 from backend.rulebook import InvalidRulebook, Rulebook, SourceFile, make_rulebook
 from backend.rulebook.language import syntax
@@ -18,6 +23,8 @@ from backend.rulebook.language.syntax import InvalidExpression, Syntax
 from backend.rulebook.modules.case_reader import Case
 from backend.rulebook.modules.cases import failures
 from backend.rulebook.modules.coverage import check_changes_covered, check_rules_covered
+from backend.rulebook.modules.module import Module
+from backend.rulebook.modules.periods import in_force, value_on
 from backend.rulebook.modules.yaml_document import (
     YamlMapping,
     YamlScalar,
@@ -34,7 +41,7 @@ KINDS: tuple[Kind, ...] = (
     "misspelt", "colon", "unit", "halved", "date", "operator", "negated", "operand", "swapped", "dropped"
 )  # fmt: skip
 
-Outcome = Literal["refused", "failed", "elsewhere", "survived"]
+Outcome = Literal["refused", "failed", "equivalent", "elsewhere", "survived"]
 """`elsewhere`: refused, but neither where the mistake is nor by its name."""
 
 SENTENCES = ("title", "because", "remedy", "source", "label", "sources")
@@ -77,7 +84,8 @@ class Mutant:
         if self.kind == "dropped":
             return True  # nothing is left to point at
         words = fault.message.en + fault.help.en
-        names = (f"'{self.owner}'", f"`{self.owner}`", f"'{self.new}'")
+        named = [self.owner, self.new, *_IDENTIFIER.findall(self.was)]
+        names = [f"`{self.owner}`", *(f"'{name}'" for name in named)]
         return self.first <= fault.location.line <= self.last or any(name in words for name in names)
 
     def __str__(self) -> str:
@@ -85,6 +93,35 @@ class Mutant:
         return (
             f"{self.module}:{self.line}: {self.kind}: {' '.join(self.was.split())!r} -> {' '.join(self.new.split())!r}"
         )
+
+
+class Equivalent(Struct, frozen=True, forbid_unknown_fields=True):
+    """A mutant that decides the same as its module, and why."""
+
+    module: str
+    kind: Kind
+    owner: str
+    was: str
+    new: str
+    reason: str
+
+
+def equivalents() -> list[Equivalent]:
+    """Return the listed mutants that decide the same as their module."""
+    return msgspec.yaml.decode(
+        Path(__file__).with_name("equivalent_mutants.yaml").read_text("utf-8"), type=list[Equivalent]
+    )
+
+
+def has_same_law(one: Module, other: Module) -> bool:
+    """Return whether two editions of a module with the same conditions have the same law and terms on each day."""
+    if [(rule.id, rule.text, rule.then) for rule in one.rules] != [
+        (rule.id, rule.text, rule.then) for rule in other.rules
+    ]:
+        return False
+    if (one.result, one.strategy, one.otherwise.then) != (other.result, other.strategy, other.otherwise.then):
+        return False
+    return all(law(one, day) == law(other, day) for day in {date.min, *change_days(one), *change_days(other)})
 
 
 @dataclass(frozen=True)
@@ -95,6 +132,7 @@ class Bench:
     files: Mapping[str, SourceFile]
     cases: Mapping[str, Sequence[Case]]
     needed: Sequence[RuleModule]
+    equivalents: Sequence[Equivalent] = ()
 
     def judge(self, mutant: Mutant) -> Outcome:
         """Return what becomes of a mutant."""
@@ -106,7 +144,17 @@ class Bench:
             check_needs(rulebook, self.needed)
         except InvalidRulebook as error:
             return "refused" if any(map(mutant.is_named_by, error.faults)) else "elsewhere"
-        return "failed" if self._fails(rulebook, name) else "survived"
+        if self._fails(rulebook, name):
+            return "failed"
+        is_equivalent = has_same_law(base.modules[name], rulebook.modules[name]) or self._is_listed(mutant)
+        return "equivalent" if is_equivalent else "survived"
+
+    def _is_listed(self, mutant: Mutant) -> bool:
+        return any(
+            (each.module, each.kind, each.owner, each.was, each.new)
+            == (mutant.module, mutant.kind, mutant.owner, mutant.was, mutant.new)
+            for each in self.equivalents
+        )
 
     def _fails(self, rulebook: Rulebook, name: str) -> bool:
         fired: set[str] = set()
@@ -294,6 +342,23 @@ class _Mutator:
             one, other = (each.entries["then"].value if "then" in each.entries else None for each in (item, following))
             if isinstance(one, YamlScalar) and isinstance(other, YamlScalar) and one.text != other.text:
                 yield self._replace("swapped", *self._in_scalar(one, 0, len(one.text)), other.text)
+
+
+def change_days(module: Module) -> set[date]:
+    """Return the days on which a rule, a value or terms begin or end."""
+    values = (value for parameter in module.parameters.values() for value in parameter.values)
+    dated = [*module.rules, *module.terms, *values]
+    return {day for item in dated for day in (item.since, item.until) if day is not None}
+
+
+def law(module: Module, day: date) -> tuple[object, ...]:
+    """Return what decides on a day: the rules in force, the values that they read, and the terms."""
+    rules = [rule for rule in module.rules if in_force(rule.since, rule.until, day)]
+    read = {name for rule in rules for name in rule.names()} & module.parameters.keys()
+    found = {str(name): module.parameters[str(name)].on(day) for name in read}
+    values = {name: value and value.value for name, value in found.items()}
+    terms = value_on(module.terms, day)
+    return [rule.id for rule in rules], values, terms and terms.value
 
 
 def _owners(root: YamlMapping) -> Iterator[tuple[int, str]]:

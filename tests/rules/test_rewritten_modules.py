@@ -1,7 +1,7 @@
 """Modules that were rewritten to read like law decide as they did: on thousands of random people, recorded before.
 
 `rewritten_modules.json` has digests of verdicts and of texts, in groups of people, by module. An intended change of the
-law is recorded anew: `python -m tests.rules.test_rewritten_modules`.
+law is recorded again: `python -m tests.rules.test_rewritten_modules`.
 """
 
 import hashlib

@@ -18,15 +18,15 @@ _COMMANDS = {
     "rollback": "release",
     "log": "release",
     "explain": "explain",
+    "prove": "prove",
+    "preview": "preview",
     "facts": "facts",
     "new": "new",
     "lsp": "lsp",
-    "prove": "prove",
     "coverage": "coverage",
     "case": "case",
     "diff": "diff",
     "replay": "replay",
-    "preview": "preview",
 }
 """The module of each command; its function has the name of the command."""
 

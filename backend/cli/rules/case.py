@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from backend.cli.errors import load_settings
+from backend.cli.language import AuthorCommand, AuthorError, AuthorOption, language
 from backend.cli.rules.explain import read_facts
 from backend.cli.rules.instants import instant
-from backend.cli.rules.loading import load, needed_modules
+from backend.cli.rules.loading import load, needed_modules, unknown_module
+from backend.i18n import Text
 from backend.rulebook import CASES, read_file
 from backend.rulebook.modules.case_reader import read_cases
 from backend.rulebook.modules.case_writer import case_yaml, end_of_cases, is_block_list, without_personal_data
@@ -27,21 +29,70 @@ if TYPE_CHECKING:
     from backend.rulebook.modules.module import Module
 
 
-@click.command()
+_PERSONAL = Text(
+    zh="结论取决于字段“{field}”中的自由文本，案例不得包含它：请换成虚构的文本",
+    en="the verdict depends on a free text in {field!r}, which a case must not contain: replace it by an invented one",
+)
+_NO_FILE = Text(zh="{path} 不是可以追加案例的文件", en="{path} is not a file of cases to which one can be added")
+_UNCHANGED = Text(zh="{path} 未改动", en="{path} was not changed")
+
+
+@click.command(
+    cls=AuthorCommand,
+    zh="""把一组事实写成 MODULE 的案例，预期为规则现在的结论；或追加到案例文件。
+
+案例不含个人信息：模块的规则不读取的字段和自由文本一律略去；结论不变时，时间和金额取整。
+请先核对预期再保留：它是规则现在得出的结论，不一定就是法律的规定。""",
+)
 @click.argument("module")
 @click.option(
     "--facts",
     "given",
+    cls=AuthorOption,
     required=True,
     type=click.File(encoding="utf-8"),
     help="The facts, in YAML or JSON; - reads them from standard input.",
+    zh="事实，YAML或JSON；写 - 时从标准输入读取。",
 )
-@click.option("--at", callback=instant, help="The instant to decide for, with its offset from UTC (default: now).")
-@click.option("--on", type=click.DateTime(["%Y-%m-%d"]), help="Use the rules in force on this day.")
-@click.option("--name", required=True, help="What the case shows, as a sentence.")
-@click.option("--exact", is_flag=True, help="Do not round instants and amounts: the facts are of an invented person.")
-@click.option("--write", is_flag=True, help="Append the case to the module's file of cases.")
-@click.option("--rules", "folder", type=click.Path(path_type=Path), help="Use the rules in this folder instead.")
+@click.option(
+    "--at",
+    cls=AuthorOption,
+    callback=instant,
+    help="The instant to decide for, with its offset from UTC (default: now).",
+    zh="判定的时刻，须写明与UTC的时差（默认：现在）。",
+)
+@click.option(
+    "--on",
+    cls=AuthorOption,
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="Use the rules in force on this day.",
+    zh="使用该日有效的规则。",
+)
+@click.option(
+    "--name", cls=AuthorOption, required=True, help="What the case shows, as a sentence.", zh="用一句话说明案例。"
+)
+@click.option(
+    "--exact",
+    cls=AuthorOption,
+    is_flag=True,
+    help="Do not round instants and amounts: the facts are of an invented person.",
+    zh="时间和金额不取整：事实属于虚构的人。",
+)
+@click.option(
+    "--write",
+    cls=AuthorOption,
+    is_flag=True,
+    help="Append the case to the module's file of cases.",
+    zh="追加到模块的案例文件。",
+)
+@click.option(
+    "--rules",
+    "folder",
+    cls=AuthorOption,
+    type=click.Path(path_type=Path),
+    help="Use the rules in this folder instead.",
+    zh="改用该文件夹中的规则。",
+)
 def case(
     module: str,
     given: TextIO,
@@ -63,7 +114,7 @@ def case(
     where = folder or Path(settings.rules)
     rulebook = load(settings, where, strict=False)
     if module not in rulebook.modules:
-        raise click.ClickException(f"there is no module {module!r}; use one of: {', '.join(sorted(rulebook.modules))}")
+        raise unknown_module(module, rulebook)
     found = rulebook.modules[module]
     moment = at or datetime.now(UTC).replace(microsecond=0)
     day = on.date() if on else None
@@ -71,7 +122,8 @@ def case(
     try:
         plain = without_personal_data(rulebook, found, facts, moment, on=day, exact=exact)
     except ValueError as error:
-        raise click.ClickException(str(error)) from error
+        field = str(error)
+        raise AuthorError(_PERSONAL.format(field=field)) from error
     verdict = rulebook.evaluate(module, plain, moment, on=day)
     text = case_yaml(name, plain, verdict, rulebook.time_zone, on=day)
     if not write:
@@ -95,14 +147,14 @@ def _append(path: Path, module: Module, personas: Mapping[str, Persona], name: s
         or "cases" not in root.entries
         or not is_block_list(root.entries["cases"].value)
     ):
-        raise click.ClickException(f"{path} is not a file of cases to which one can be added")
+        raise AuthorError(_NO_FILE.format(path=str(path)))
     lines = file.text.split("\n")
     end = end_of_cases(root, file.text)
     changed = "\n".join([*lines[:end], text.rstrip("\n"), *lines[end:]])
     changed = changed if changed.endswith("\n") else f"{changed}\n"
     after = SourceFile(str(path), changed, [])
     if name not in {each.name for each in read_cases(after, module, personas)} or after.faults:
-        click.echo("\n".join(map(str, after.faults)), err=True)
-        raise click.ClickException(f"{path} was not changed")
+        click.echo("\n".join(fault.in_language(language()) for fault in after.faults), err=True)
+        raise AuthorError(_UNCHANGED.format(path=str(path)))
     path.write_text(changed, encoding="utf-8")
     return end + 1

@@ -8,9 +8,11 @@ from zoneinfo import ZoneInfo
 
 import click
 import msgspec
+from rich.cells import cell_len
 
 from backend.cli.errors import load_settings, report_errors
-from backend.cli.rules.loading import needed_modules
+from backend.cli.language import AuthorCommand, AuthorError, AuthorOption, language
+from backend.cli.rules.loading import needed_modules, unknown_module
 from backend.i18n import Text
 from backend.rulebook import read_file
 from backend.rulebook.modules.cases import TestedRules, load_cases
@@ -30,6 +32,8 @@ _HEADS: dict[Kind, Text] = {
     "threshold": Text(zh="界限", en="thresholds"),
     "change": Text(zh="变更", en="changes"),
 }
+_MODULE = Text(zh="模块", en="module")
+_CASES = Text(zh="案例", en="cases")
 _MISSING: dict[Kind, Text] = {
     "rule": Text(zh="没有案例使规则“{rule}”{side}", en="{rule!r} {side} in no case"),
     "operand": Text(zh="规则“{rule}”：没有案例使 {text} {side}", en="in {rule!r}: `{text}` {side} in no case"),
@@ -38,11 +42,32 @@ _MISSING: dict[Kind, Text] = {
 }
 
 
-@click.command()
+@click.command(
+    cls=AuthorCommand,
+    zh="""显示 MODULE（默认：全部模块）的案例试过什么，以及没有案例试过的每一处。
+
+每条规则应在一个案例中触发、在另一个案例中不触发；&& 和 || 的每个条件应一次为真、一次为假；
+每个界限应在两边相等时和恰好越过时各试一次；法律的每次变更，前后各应有一个案例。
+使用 --min 时，任一模块的任一比例低于该值即以1退出。""",
+)
 @click.argument("module", required=False)
-@click.option("--min", "least", type=click.FloatRange(0, 100), help="Exit with 1 if a percentage is below this.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--rules", "folder", type=click.Path(path_type=Path), help="Use the rules in this folder instead.")
+@click.option(
+    "--min",
+    "least",
+    cls=AuthorOption,
+    type=click.FloatRange(0, 100),
+    help="Exit with 1 if a percentage is below this.",
+    zh="任一比例低于该值时以1退出。",
+)
+@click.option("--json", "as_json", cls=AuthorOption, is_flag=True, help="Print JSON.", zh="输出JSON。")
+@click.option(
+    "--rules",
+    "folder",
+    cls=AuthorOption,
+    type=click.Path(path_type=Path),
+    help="Use the rules in this folder instead.",
+    zh="改用该文件夹中的规则。",
+)
 def coverage(module: str | None, least: float | None, *, as_json: bool, folder: Path | None) -> None:
     """Show what the cases of MODULE (default: all modules) try, and each thing that none of them tries.
 
@@ -56,7 +81,7 @@ def coverage(module: str | None, least: float | None, *, as_json: bool, folder: 
         tested = load_cases(where, facts_of(needed_modules()), ZoneInfo(settings.time_zone))
     known = tested.rulebook.modules
     if module is not None and module not in known:
-        raise click.ClickException(f"there is no module {module!r}; use one of: {', '.join(sorted(known))}")
+        raise unknown_module(module, tested.rulebook)
     chosen = [known[module]] if module is not None else list(known.values())
     measured = {each.name: measure(tested.rulebook, each, tested.cases.get(each.name, ())) for each in chosen}
     located = {each.name: list(_located(where, each, measured[each.name])) for each in chosen}
@@ -66,7 +91,7 @@ def coverage(module: str | None, least: float | None, *, as_json: bool, folder: 
         click.echo("\n".join(_lines(measured, located, tested)))
     low = [name for name, found in measured.items() if any(found.percent(kind) < (least or 0) for kind in KINDS)]
     if low:
-        raise click.ClickException(f"below {least:g} %: {', '.join(low)}")
+        raise AuthorError(Text(zh=f"低于{least:g}%：{'、'.join(low)}", en=f"below {least:g} %: {', '.join(low)}"))
 
 
 def _located(folder: Path, module: Module, found: Coverage) -> Iterator[tuple[Goal, str, Location]]:
@@ -80,14 +105,20 @@ def _located(folder: Path, module: Module, found: Coverage) -> Iterator[tuple[Go
 def _lines(
     measured: Mapping[str, Coverage], located: Mapping[str, list[tuple[Goal, str, Location]]], tested: TestedRules
 ) -> Iterator[str]:
-    width = max(map(len, measured))
-    heads = "".join(f"{_HEADS[kind].en:>16}" for kind in KINDS)
-    yield f"{'module':{width}}{heads}{'cases':>8}"
+    width, spoken = max(map(len, measured)), language()
+    heads = [_right(_HEADS[kind].in_language(spoken), 16) for kind in KINDS]
+    first, last = _MODULE.in_language(spoken), _right(_CASES.in_language(spoken), 8)
+    yield f"{first}{' ' * (width - cell_len(first))}{''.join(heads)}{last}"
     for name, found in measured.items():
         figures = "".join(f"{_figure(found, kind):>16}" for kind in KINDS)
         yield f"{name:{width}}{figures}{len(tested.cases.get(name, ())):>8}"
     for goal, path, place in (each for found in located.values() for each in found):
-        yield f"{path}:{place.line}:{place.column}: {_sentence(goal).en}"
+        yield f"{path}:{place.line}:{place.column}: {_sentence(goal).in_language(spoken)}"
+
+
+def _right(text: str, width: int) -> str:
+    """Return a text at the right of a column: a Chinese character takes two places."""
+    return " " * (width - cell_len(text)) + text
 
 
 def _figure(found: Coverage, kind: Kind) -> str:

@@ -11,6 +11,8 @@ import click
 
 from backend.city.rule_modules import discover_rule_modules
 from backend.cli.errors import report_errors
+from backend.cli.language import AuthorError, language
+from backend.i18n import Text
 from backend.rulebook import load_rulebook
 from backend.rulebook.modules.cases import FailedCase, FailedCases, run_cases
 from backend.rulebook.needs import RuleModule, check_needs, facts_of
@@ -55,11 +57,30 @@ def _print_table(failed: Sequence[FailedCase]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("case", "expected", "actual", "reason", show_lines=True)
+    table = Table(*(heading.in_language(language()) for heading in _HEADINGS), show_lines=True)
     for each in failed:
-        reason = f"{each.rule}: {each.because.zh}\n{each.because.en}"
+        reason = f"{each.rule}: {each.because.in_language(language())}"
         table.add_row(each.name, f"{each.key}: {each.expected}", f"{each.key}: {each.actual}", reason)
     Console(markup=False, highlight=False, emoji=False).print(table)
+
+
+_HEADINGS = (
+    Text(zh="案例", en="case"),
+    Text(zh="预期", en="expected"),
+    Text(zh="实际", en="actual"),
+    Text(zh="理由", en="reason"),
+)
+
+
+def unknown_module(name: str, rulebook: Rulebook) -> AuthorError:
+    """Return the error of a command that names a module that is not in the rulebook."""
+    known = sorted(rulebook.modules)
+    return AuthorError(
+        Text(
+            zh=f"没有模块“{name}”；可用的有：{'、'.join(known)}",
+            en=f"there is no module {name!r}; use one of: {', '.join(known)}",
+        )
+    )
 
 
 def needed_modules() -> list[RuleModule]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-import click
 from msgspec.structs import replace
 
 from backend.city.audit_log import city_act, record_act
 from backend.city.person import Person
 from backend.city.service import discover_services
 from backend.cli.in_city import run_in_city
+from backend.cli.language import AuthorError
+from backend.i18n import Text
 from backend.store import Index
 
 if TYPE_CHECKING:
@@ -25,23 +26,32 @@ _BY_CODE = Index(("code_id",))
 def read_present_facts(module: str, named: str) -> Struct:
     """Return the facts that a module would now read of a person, who is named by their id or the id of their code.
 
-    The read is in the audit log before the facts are returned. Raises ClickException if there are none.
+    The read is in the audit log before the facts are returned. Raises AuthorError if there are none.
     """
     found = next((facts for name, facts in _declared().items() if fnmatchcase(module, name)), None)
     if found is None:
-        raise click.ClickException(f"{module} does not decide about a person whom the city keeps; use --facts")
+        raise AuthorError(
+            Text(
+                zh=f"{module} 不是对本市在册人员作出决定的模块；请用 --facts",
+                en=f"{module} does not decide about a person whom the city keeps; use --facts",
+            )
+        )
 
     async def read(city: City) -> Struct | None:
         person = await _person_id(city, named)
         if person is None:
-            raise click.ClickException("no person has this id, and no code has it")
+            raise AuthorError(
+                Text(zh="没有此编号的人，也没有此编号的码", en="no person has this id, and no code has it")
+            )
         act = city_act("rules.explained", person, city.now(), module)
         await record_act(city, replace(act, person=person))
         return await found(city, person)
 
     facts = run_in_city(read)
     if facts is None:
-        raise click.ClickException(f"the city has no facts of this person for {module}")
+        raise AuthorError(
+            Text(zh=f"本市没有此人用于 {module} 的事实", en=f"the city has no facts of this person for {module}")
+        )
     return facts
 
 

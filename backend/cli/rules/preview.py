@@ -8,7 +8,6 @@ import os
 import time
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -29,7 +28,8 @@ from backend.city.preview import (
 from backend.city.service import discover_services, rule_modules_of
 from backend.cli.errors import load_settings, report_errors
 from backend.cli.language import AuthorCommand, AuthorError, AuthorOption, language
-from backend.cli.rules.loading import load, rulebook_in_force
+from backend.cli.rules.editions import edition
+from backend.cli.rules.loading import rulebook_in_force
 from backend.cli.rules.printed_preview import print_report
 from backend.i18n import Text
 from backend.rulebook import Rulebook, SourceFile, make_rulebook
@@ -81,10 +81,11 @@ COUNTING = Text(zh="正在统计 {name}", en="counting {name}")
     cls=AuthorCommand,
     zh="""预览草案 DRAFT 会改变哪些人的结果，与现行规则对照。
 
-只读取，不改动任何人的记录，也不发通知。DRAFT 是规则文件夹。报告包括新旧结果对照表、按规则和人群的人数、
+只读取，不改动任何人的记录，也不发通知。DRAFT 是规则文件夹、git 版本或已提交的版本号。
+报告包括新旧结果对照表、按规则和人群的人数、
 曾经被同样对待又恢复的人、二十个样例，以及今后十四天会自动发生的变化。""",
 )
-@click.argument("draft", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("draft")
 @click.option(
     "--at",
     "day",
@@ -101,16 +102,16 @@ COUNTING = Text(zh="正在统计 {name}", en="counting {name}")
     help="Preview only this module (default: all that differ).",
 )
 @click.option("--json", "as_json", is_flag=True, cls=AuthorOption, zh="输出 JSON。", help="Print the report as JSON.")
-def preview(draft: Path, day: str | None, modules: Sequence[str], as_json: bool) -> None:
+def preview(draft: str, day: str | None, modules: Sequence[str], as_json: bool) -> None:
     """Show for whom the rules in DRAFT would change anything, compared with the rules in force.
 
-    It only reads: no record changes, and nobody is notified. DRAFT is a folder of rules. The report has a matrix of
-    old and new results, the people by rule and group, who is worse off again, twenty samples, and what changes without
-    any act in the next fourteen days.
+    It only reads: no record changes, and nobody is notified. DRAFT is a folder of rules, a git revision or the digest
+    of a release. The report has a matrix of old and new results, the people by rule and group, who is worse off again,
+    twenty samples, and what changes without any act in the next fourteen days.
     """
     settings = load_settings()
     at = _instant(day, settings)
-    old, new = rulebook_in_force(settings), load(settings, draft, strict=False)
+    old, new = rulebook_in_force(settings), edition(draft)
     stored = stored_facts_of(discover_services())
     known = sorted(name for facts in stored for name in facts.modules)
     for name in modules:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-import click
 from rich.console import Console
 from rich.text import Text as Line
 
+from backend.cli.language import AuthorError
+from backend.i18n import Text
 from backend.rulebook.explanation.reasons import Reason, reasons_of
 from backend.rulebook.explanation.values import display
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from msgspec import Struct
 
-    from backend.i18n import Text
     from backend.rulebook import Rulebook, Verdict
     from backend.rulebook.explanation.candidates import Candidate
     from backend.rulebook.explanation.explanation import Explanation, OtherRule
@@ -52,13 +52,16 @@ class Printer:
     def only(
         self, rulebook: Rulebook, module: str, facts: Struct, at: datetime, on: date | None, identifier: str
     ) -> None:
-        """Print one rule step by step. Raises ClickException if it is not in force."""
+        """Print one rule step by step. Raises AuthorError if it is not in force."""
         explained = rulebook.explain(module, facts, at, on=on)
         found = next(((rule, step) for rule, step in explained if rule.id == identifier), None)
         if found is None:
             known = ", ".join(rule.id for rule, _ in explained) or "none"
-            raise click.ClickException(
-                f"no rule {identifier!r} of {module} is in force at that time; in force: {known}"
+            raise AuthorError(
+                Text(
+                    zh=f"{module} 在该时刻没有有效的规则 {identifier!r}；有效的有：{known}",
+                    en=f"no rule {identifier!r} of {module} is in force at that time; in force: {known}",
+                )
             )
         rule, step = found
         self._line(f"{'✓' if step.value is True else '·'} {rule.id} → {rule.then}")
@@ -85,20 +88,24 @@ class Printer:
         return zh if self.language == "zh" else en
 
     def _verdict(self, verdict: Verdict) -> Iterator[str]:
-        yield f"{verdict.module} at {self._value(verdict.at)}: {self._value(verdict.result)} by {verdict.rule}"
+        at, result = self._value(verdict.at), self._value(verdict.result)
+        yield self._say(
+            f"{verdict.module}，{at}：{result}，依据 {verdict.rule}",
+            f"{verdict.module} at {at}: {result} by {verdict.rule}",
+        )
         yield from (f"  {text}" for text in self._both(verdict.because))
         if verdict.remedy is not None:
             yield from (f"  → {text}" for text in self._both(verdict.remedy))
-        until = "never" if verdict.changes_at is None else self._value(verdict.changes_at)
-        yield f"  changes with the same facts: {until}"
-        yield f"  rulebook {verdict.rulebook[:16]}"
+        until = self._say("不变", "never") if verdict.changes_at is None else self._value(verdict.changes_at)
+        yield "  " + self._say(f"事实不变的，结果改变于：{until}", f"changes with the same facts: {until}")
+        yield "  " + self._say(f"规则摘要 {verdict.rulebook[:16]}", f"rulebook {verdict.rulebook[:16]}")
 
     def _decisive(self, found: Explanation, step: Step) -> Iterator[str]:
         yield f"✓ {found.verdict.rule} → {found.then}"
         yield from self._steps(found.source, step)
 
     def _steps(self, source: str, step: Step) -> Iterator[str]:
-        yield f"    source: {source}"
+        yield "    " + self._say(f"来源：{source}", f"source: {source}")
         yield from self._tree(step, "    ")
 
     def _tree(self, step: Step, margin: str) -> Iterator[str]:

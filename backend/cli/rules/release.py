@@ -1,6 +1,6 @@
 """`chengma rules release`, `approve`, `activate`, `cancel`, `rollback` and `log`: the law of the city, by two people.
 
-Each acts over the API in the name of whoever is signed in with `chengma login`; no option names anybody else.
+Each acts over the API in the name of the person who signed in with `chengma login`; no option names anybody else.
 """
 
 from __future__ import annotations

@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator
 from datetime import date, datetime
+from time import monotonic
 from typing import Any, Literal
 
 from msgspec import Struct
 
 from backend.i18n import Text
 from backend.rulebook import Rulebook, Verdict
-from backend.rulebook.explanation.reasons import Reason, reasons_of
-from backend.rulebook.explanation.way_out import MAX_TRIALS, Best, Goal, WayOut, find_way_out
-from backend.rulebook.language.explainer import Step
+from backend.rulebook.explanation.reasons import Names, Reason, reasons_of
+from backend.rulebook.explanation.way_out import Best, Goal, WayOut, find_way_out
+from backend.rulebook.language.explainer import Step, explain
 from backend.rulebook.modules.module import Module, Rule
 from backend.rulebook.verdict import Law
 
@@ -61,43 +62,46 @@ def explain_verdict(
     on: date | None = None,
     best: Best = "first",
     wanted: str | int | None = None,
-    max_trials: int = MAX_TRIALS,
+    seconds: float | None = None,
+    with_rules: bool = True,
 ) -> Explanation:
     """Return the explanation of a verdict, by the law of the day `on` if given.
 
-    See `find_way_out` for `best`, `wanted` and `max_trials`, and for what it raises.
+    Without rules, neither the steps of the deciding rule nor the other rules are in it, which can take long for a long
+    record. See `find_way_out` for `best`, `wanted` and `seconds`, and for what it raises.
     """
     verdict = rulebook.evaluate(module, facts, at, on=on)
     content = rulebook.modules[module]
-    explained = rulebook.explain(module, facts, at, on=on)
-    decisive = next(((rule, step) for rule, step in explained if rule.id == verdict.rule), None)
+    law = rulebook.evaluator(module).law_at(at, on)
+    decisive = next((rule for rule in law.rules if rule.id == verdict.rule), None)
+    names = {"facts": facts, "now": at, **law.parameter_values}
     return Explanation(
         module,
         content.title,
         content.strategy,
         verdict,
-        decisive[0].then if decisive else content.otherwise.then,
+        decisive.then if decisive else content.otherwise.then,
         content.numeric and any(str(rule.then).endswith("_fen") for rule in content.rules),
-        decisive[0].source if decisive else "",
-        decisive[1] if decisive else None,
-        _others(content, rulebook.evaluator(module).law_at(at, on), verdict, facts, best),
-        list(_upcoming(rulebook, module, facts, at)) if on is None else [],
+        decisive.source if decisive else "",
+        explain(decisive.text, decisive.condition, names) if decisive and with_rules else None,
+        _others(content, law, verdict, names, best) if with_rules else [],
+        list(_upcoming(rulebook, verdict, facts, seconds)) if on is None else [],
         None
         if on is not None
-        else find_way_out(rulebook, module, facts, at, best=best, wanted=wanted, max_trials=max_trials),
+        else find_way_out(rulebook, module, facts, at, best=best, wanted=wanted, seconds=seconds),
     )
 
 
-def _upcoming(rulebook: Rulebook, module: str, facts: Struct, at: datetime) -> Iterator[Verdict]:
-    for number, verdict in enumerate(rulebook.timeline(module, facts, at)):
-        if number > MAX_UPCOMING:
+def _upcoming(rulebook: Rulebook, verdict: Verdict, facts: Struct, seconds: float | None) -> Iterator[Verdict]:
+    began = monotonic()
+    for _ in range(MAX_UPCOMING):
+        if verdict.changes_at is None or (seconds is not None and monotonic() - began > seconds):
             return
-        if number:
-            yield verdict
+        verdict = rulebook.evaluate(verdict.module, facts, verdict.changes_at)
+        yield verdict
 
 
-def _others(module: Module, law: Law, verdict: Verdict, facts: Struct, best: Best) -> list[OtherRule]:
-    names = {"facts": facts, "now": verdict.at, **law.parameter_values}
+def _others(module: Module, law: Law, verdict: Verdict, names: Names, best: Best) -> list[OtherRule]:
     found = [
         OtherRule(
             rule.id,

@@ -7,6 +7,9 @@ from typing import Any
 from backend.rulebook.language.explainer import explain
 from backend.rulebook.language.tree import Apply, Conditional, Field, Has, Logic, Macro, Node, Variable, children, walk
 
+MAX_ITEMS = 20
+"""In a longer list no element is evaluated: undecided is always a safe answer, and lists may be nested."""
+
 
 def fields_read(node: Node) -> set[str]:
     """Return the names of the facts' own fields that a condition reads."""
@@ -34,6 +37,8 @@ def truth_without(node: Node, names: Mapping[str, Any], unknown: AbstractSet[str
             return None if condition is None else truth_without(_branch(node, truth=condition), names, unknown)
         case Macro(name="exists" | "all") if node.test is not None and _is_known(node.source, unknown):
             items = explain("", node.source, names).value
+            if len(items) > MAX_ITEMS:
+                return None
             found = [truth_without(node.test, {**names, node.variable: item}, unknown) for item in items]
             decisive = node.name == "exists"
             return decisive if decisive in found else None if None in found else not decisive

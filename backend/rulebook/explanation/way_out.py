@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import combinations_with_replacement, product
+from time import monotonic
 from typing import Any, Literal, cast
 
 from msgspec import Struct
@@ -125,19 +126,24 @@ def find_way_out(
     *,
     best: Best = "first",
     wanted: str | int | None = None,
-    max_trials: int = MAX_TRIALS,
+    seconds: float | None = None,
 ) -> WayOut:
     """Return the smallest way to a better result, or to the `wanted` one, from the instant `at`.
 
+    After so many `seconds` it returns what it has found until then; nothing smaller is then called impossible.
     Raises KeyError for a module that is not in this rulebook, and ValueError for a `wanted` word that is no result.
     """
     evaluator = rulebook.evaluator(module)
-    verdict = rulebook.evaluate(module, facts, at)
-    goal = Goal(evaluator.module, best, verdict.result, wanted)
-    if not goal.attainable() or (wanted is not None and goal.reached(verdict.result)):
+    law = evaluator.law_at(at, None)
+    current = evaluator.outcome(law, law.decide(facts, at)[0]).result
+    goal = Goal(evaluator.module, best, current, wanted)
+    if not goal.attainable() or (wanted is not None and goal.reached(current)):
         return WayOut("best")
-    search = _Search(evaluator, facts, at, goal, max_trials)
-    until = search.earliest(facts, at, INSTANT_RANGE[1], search.is_reached)
+    search = _Search(evaluator, facts, at, goal, None if seconds is None else monotonic() + seconds)
+    try:
+        until = search.earliest(facts, at, INSTANT_RANGE[1], search.is_reached)
+    except _OutOfTime:
+        return WayOut("unknown", proved=False)
     waiting = None if until is None else rulebook.evaluate(module, facts, until)
     declared = changes_of(evaluator.module.facts)
     result = _Result()
@@ -172,13 +178,17 @@ class _Result:
     complete: bool = True
 
 
+class _OutOfTime(Exception):
+    """The search takes too long."""
+
+
 @dataclass(frozen=True)
 class _Search:
     evaluator: ModuleEvaluator
     facts: Struct
     at: datetime
     goal: Goal
-    max_trials: int
+    deadline: float | None
     touched: dict[tuple[datetime, frozenset[str]], int] = field(
         default_factory=dict[tuple[datetime, frozenset[str]], int]
     )
@@ -210,6 +220,8 @@ class _Search:
             return None
         law = self.evaluator.law_at(at, None)
         while True:
+            if self.deadline is not None and monotonic() > self.deadline:
+                raise _OutOfTime
             fired, candidate = law.decide(facts, at)
             if holds(law, fired):
                 return at
@@ -221,33 +233,42 @@ class _Search:
 
     def smallest(self, changes: tuple[Change, ...], until: datetime) -> _Result:
         """Return the smallest sets of these changes that reach the goal before `until`."""
+        result = _Result(searched=0, complete=False)
+        try:
+            for result in self._by_size(changes, until):  # noqa: B007  the last one counts
+                pass
+        except _OutOfTime:
+            pass
+        return result
+
+    def _by_size(self, changes: tuple[Change, ...], until: datetime) -> Iterator[_Result]:
+        """Yield what is known after the sets of each size."""
         laws = [law for law in self.evaluator.laws if law.begins < until and law.ends > self.at]
         start = self._bound(laws, {change.names[0] for change in changes}, until)
         if start is None:
-            return _Result()
+            yield _Result()
+            return
         atoms = atoms_of(laws, self.facts)
         starts = tuple(law.begins for law in laws if law.begins > self.at)
-        result, budget, complete = _Result(), [self.max_trials], True
+        result, budget, complete = _Result(), [MAX_TRIALS], True
         for size in range(1, MAX_CHANGES + 1):
             last, found = until, list[Found]()
             for steps in (0, size):  # first changes at once, which bound the instants of all others
-                finder = CandidateFinder(
-                    atoms, changes, self.at, last - MICROSECOND, steps, self.evaluator.zone, starts
-                )
+                end, zone = last - MICROSECOND, self.evaluator.zone
+                finder = CandidateFinder(atoms, changes, self.at, end, steps, zone, starts)
                 found = self._reaching(finder.candidates(), size, laws, last, budget)
-                if budget[0] <= 0:
-                    return result if result.found else _Result(searched=size - 1, complete=False)
                 last = found[0][2] + MICROSECOND if found else last
             complete = complete and finder.complete
             if not finder.candidates():
-                return _Result(searched=MAX_CHANGES, complete=complete)
+                yield _Result(searched=MAX_CHANGES, complete=complete)
+                return
             if found:
                 until = found[0][2]
                 result.sooner.extend(found[:1] if result.found else ())
                 result = result if result.found else _Result(found, [], size, complete)
+            yield result if result.found else _Result(searched=size, complete=False)
             if result.found and until <= start:
-                break
-        return result if result.found else _Result(searched=MAX_CHANGES, complete=False)
+                return
 
     def _bound(self, laws: Sequence[Law], names: set[str], until: datetime) -> datetime | None:
         """Return the instant before which changes of these fields do not reach the goal; None if not before `until`."""
@@ -277,7 +298,7 @@ class _Search:
             for chosen in _sets_of(groups, names):
                 budget[0] -= 1
                 if budget[0] <= 0:
-                    return []
+                    raise _OutOfTime
                 at = self._try(chosen, start, earliest + MICROSECOND)
                 if at is None or at[1] >= until:
                     continue

@@ -32,7 +32,7 @@ from backend.rulebook.modules.yaml_document import (
     YamlValue,
     read_document,
 )
-from backend.rulebook.source import NO_HELP, Location, SourceFile, suggest
+from backend.rulebook.source import Location, SourceFile, suggest
 
 NEVER = "never"
 NONE = "none"
@@ -97,9 +97,8 @@ def _read_personas(
     found: dict[str, Persona] = {}
     for item in reader.items(listed, Text(zh="各个人物", en="the personas")):
         optional = ("facts",) if default else ()
-        entries = reader.entries(
-            item, (PERSONA, "facts", "given"), optional=optional, what=Text(zh="人物", en="a persona")
-        )
+        what = Text(zh="人物", en="a persona")
+        entries = reader.entries(item, (PERSONA, "facts", "given"), optional=optional, what=what)
         name = reader.short_text(entries[PERSONA]) if entries is not None else None
         if entries is None or name is None:
             continue
@@ -114,7 +113,8 @@ def _read_personas(
             reader.file.fault(location, message, advice, "R050")
         elif struct_name not in facts:
             message = Text(zh=f"没有名为“{struct_name}”的事实结构", en=f"unknown facts {struct_name!r}")
-            reader.file.fault(struct.location if struct else location, message, suggest(struct_name, facts), "R051")
+            place = struct.location if struct else location
+            reader.file.fault(place, message, suggest(struct_name, facts), "R051")
         else:
             fields = given.entries if isinstance(given, YamlMapping) else None
             is_valid = reader.partial(given, facts[struct_name]) is not None
@@ -139,7 +139,8 @@ class _CaseReader(StructReader):
                 zh=f"与这些案例同处的模块是“{self.module.name}”",
                 en=f"these cases are next to the module {self.module.name!r}",
             )
-            self.file.fault(named.location, message, NO_HELP, "R014")
+            advice = Text(zh=f"请写 `module: {self.module.name}`", en=f"write `module: {self.module.name}`")
+            self.file.fault(named.location, message, advice, "R014")
         if "personas" in entries:
             facts = self.module.facts
             self.personas |= _read_personas(self, entries["personas"], {facts.__name__: facts}, facts.__name__)
@@ -178,8 +179,9 @@ class _CaseReader(StructReader):
             return None
         if persona is None:
             message = Text(zh=f"没有人物“{named.text}”", en=f"unknown persona {named.text!r}")
-            missing = Text(zh="请在“personas”中写明", en="write it below `personas`")
-            advice = suggest(named.text, self.personas) if self.personas else missing
+            advice = Text(zh="请写在 `personas` 下", en="write it below `personas`")
+            if self.personas:
+                advice = suggest(named.text, self.personas)
             self.file.fault(named.location, message, advice, "R052")
             return None
         if persona.facts != self.module.facts.__name__:
@@ -202,7 +204,8 @@ class _CaseReader(StructReader):
         entries = self.entries(entry.value, EXPECTED_KEYS, optional=EXPECTED_KEYS, what=what) or {}
         if not entries:
             message = Text(zh="没有预期结果的案例不会失败", en="a case without an expectation cannot fail")
-            self.file.fault(entry.value.location, message, NO_HELP, "R046")
+            advice = Text(zh="请写 `expect: 结果`", en="write `expect: result`")
+            self.file.fault(entry.value.location, message, advice, "R046")
         read = {
             "result": self._result,
             "rule": self._rule,
@@ -267,6 +270,6 @@ class _CaseReader(StructReader):
     def _items(self, value: YamlValue) -> list[YamlValue]:
         if isinstance(value, YamlSequence):
             return value.items
-        message = Text(zh="此处应为列表，写作 [...]", en="expected a list, such as [...]")
-        self.file.fault(value.location, message, NO_HELP, "R012")
+        message = Text(zh="此处应为列表", en="expected a list, such as [...]")
+        self.file.fault(value.location, message, Text(zh="请写 [..., ...]", en="write [..., ...]"), "R012")
         return []

@@ -65,7 +65,8 @@ def without_personal_data(
 
     Fields that no rule of the module reads are left out, and so are free texts that no rule compares with. Unless they
     are `exact`, as of an invented person, instants are rounded down to the hour, or to the second, and amounts of money
-    to 100 yuan, where result, rule and fired rules stay the same. Raises ValueError if a free text decides.
+    to 100 yuan, where result, rule and fired rules stay the same. Raises ValueError, with the name of the field, if a
+    free text decides.
     """
     wanted = _outcome(rulebook.evaluate(module.name, facts, at, on=on))
 
@@ -76,7 +77,7 @@ def without_personal_data(
     words = {node.value for rule in module.rules for node in walk(rule.condition) if isinstance(node, Constant)}
     plain = cast("Struct", _reduced(facts, read, {word for word in words if isinstance(word, str)}))
     if not decides_the_same(plain):
-        raise ValueError("the verdict depends on a free text, which a case must not contain")
+        raise ValueError(", ".join(sorted(name for _, name in read & _free_texts(module.facts))))
     if exact:
         return plain
     for path, value in list(_leaves(plain, ())):
@@ -183,6 +184,18 @@ def _read_fields(module: Module) -> set[tuple[type[Struct], str]]:
     }
 
 
+def _free_texts(struct: type[Struct]) -> set[tuple[type[Struct], str]]:
+    """Return the fields of facts that may contain any text."""
+    found: set[tuple[type[Struct], str]] = set()
+    for name, field in fields_of(struct).items():
+        element = field.type.element or field.type
+        if element.struct is not None:
+            found |= _free_texts(element.struct)
+        elif element.kind == "string" and element.words is None:
+            found.add((struct, name))
+    return found
+
+
 def _reduced(value: Any, read: set[tuple[type[Struct], str]], words: set[str]) -> Any:  # noqa: ANN401  any fact
     if isinstance(value, list | tuple):
         return tuple(_reduced(item, read, words) for item in cast("tuple[Any, ...]", value))
@@ -207,7 +220,7 @@ def _placeholder(struct: type[Struct], name: str) -> str:
     for text in ("x", "XX", "0"):
         with suppress(msgspec.ValidationError):
             return msgspec.convert(text, kind)
-    raise ValueError(f"the field {name!r} has a text that a case must not contain: replace it by an invented one")
+    raise ValueError(name)
 
 
 def _leaves(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Any]]:  # noqa: ANN401

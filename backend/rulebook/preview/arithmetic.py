@@ -70,6 +70,17 @@ def full_year(at: int) -> int:
 
 
 @compiled
+def full_years(since: int, at: int) -> int:
+    """Return the full years between two clocks, by their days; of 29 February a year without it is full on 1 March."""
+    year, month, day = civil(since)
+    at_year, at_month, at_day = civil(at)
+    years = at_year - year
+    if at_month < month or (at_month == month and at_day < day):
+        years -= 1
+    return max(years, 0)
+
+
+@compiled
 def month(at: int) -> int:
     """Return the month, from 0."""
     return civil(at)[1] - 1

@@ -7,6 +7,7 @@ columns. A list is never built: what is done with its elements is written into a
 from collections.abc import Callable
 from typing import cast
 
+from backend.rulebook.language.calendar import AgeOperation
 from backend.rulebook.language.tree import (
     Apply,
     Conditional,
@@ -264,6 +265,9 @@ class Expressions(Writer):
         first = node.arguments[0]
         if node.name in PARTS:
             return self._part(node)
+        if isinstance(node.operation, AgeOperation):
+            clocks = [self._local(argument, node.operation.zone.key) for argument in node.arguments]
+            return f"arithmetic.full_years({clocks[0]}, {clocks[1]})"
         if any(is_text(argument) for argument in node.arguments) and node.name != "_in_":
             return self._words().apply(node)
         if node.name == "_in_":
@@ -309,21 +313,24 @@ class Expressions(Writer):
 
     def _part(self, node: Apply) -> str:
         moment = node.arguments[0]
-        value = self.expression(moment)
         if moment.type.kind == "duration":
-            return SPAN_PARTS[node.name].format(value)
+            return SPAN_PARTS[node.name].format(self.expression(moment))
         zone = "UTC"
         if len(node.arguments) > 1:
             words = node.arguments[1].type.words
             if words is None or len(words) != 1:
                 raise Unsupported("a time zone that is not a constant")
             zone = next(iter(words))
+        return f"arithmetic.{PARTS[node.name]}({self._local(moment, zone)})"
+
+    def _local(self, moment: Node, zone: str) -> str:
+        """Return an instant as the clock of a zone shows it."""
         periods = zone_periods(zone, moment.type)
         if periods is None:
             raise Unsupported(f"instants too far for the table of {zone}")
         at = len(self.zones)
         self.zones += periods
-        return f"arithmetic.{PARTS[node.name]}(arithmetic.local({value}, zones, {at}))"
+        return f"arithmetic.local({self.expression(moment)}, zones, {at})"
 
 
 def _elements(node: Items | Constant) -> tuple[object, ...]:

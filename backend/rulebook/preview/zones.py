@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import cache
 from zoneinfo import ZoneInfo
 
-from backend.rulebook.language.types import INSTANT_RANGE, MICROSECOND, Type, microseconds
+from backend.rulebook.language.types import INSTANT_RANGE, MAX_FACT_DURATION, MICROSECOND, Type, microseconds
 
 PARTS = {
     "getFullYear": "full_year",
@@ -28,6 +28,8 @@ SPAN_PARTS = {
 }
 """The source of each part of a duration."""
 
+_BEGIN, _END = INSTANT_RANGE[0] - MAX_FACT_DURATION, INSTANT_RANGE[1] + MAX_FACT_DURATION
+
 _STEP = timedelta(days=7)
 """No zone changes its offset and changes it back within a week, as far as rules of law are concerned."""
 
@@ -35,12 +37,12 @@ _STEP = timedelta(days=7)
 def zone_periods(name: str, instants: Type) -> list[int] | None:
     """Return a zone as in `arithmetic.local`: how many periods it has, their beginnings and offsets in microseconds.
 
-    None if instants of this type may lie outside the years of rules, where the zone changes its offset.
+    None if instants of this type may lie beyond the table, in years in which the zone still changes its offset. Before
+    it, no zone changes: each had its own mean time.
     """
     zone = _zone(name)
     beginnings, offsets = _periods(zone)
-    low, high = (microseconds(end) for end in INSTANT_RANGE)
-    if not low <= instants.low <= instants.high <= high and len(offsets) > 1:
+    if instants.high > microseconds(_END) and len(offsets) > 1:
         return None
     return [len(beginnings), *beginnings, *offsets]
 
@@ -56,7 +58,7 @@ def _zone(name: str) -> tzinfo:
 
 @cache
 def _periods(zone: tzinfo) -> tuple[list[int], list[int]]:
-    at, end = INSTANT_RANGE
+    at, end = _BEGIN, _END
     offset = _offset(zone, at)
     beginnings, offsets = [microseconds(datetime.min.replace(tzinfo=UTC))], [offset // MICROSECOND]
     while at < end:

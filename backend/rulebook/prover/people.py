@@ -13,7 +13,15 @@ from msgspec import Struct, inspect
 
 from backend.rulebook.language.types import EPOCH, MICROSECOND, Type, fields_of
 from backend.rulebook.prover.smt import Model
-from backend.rulebook.prover.symbols import FactSpace, SymbolicList, SymbolicStruct, Value, accepts, kind_of_field
+from backend.rulebook.prover.symbols import (
+    FactSpace,
+    SymbolicList,
+    SymbolicStruct,
+    Value,
+    accepts,
+    item_kind,
+    kind_of_field,
+)
 
 _PLAIN_INSTANT = EPOCH + timedelta(days=10_957)  # 2000-01-01, for facts that no rule reads
 _WORD = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
@@ -58,7 +66,7 @@ class Person:
         if isinstance(value, SymbolicStruct):
             return self._fields(value)
         if isinstance(value, SymbolicList):
-            element, inner = cast("Type", kind.element), cast("Any", described).item_type
+            element, inner = cast("Type", kind.element), item_kind(described)
             items = (item for there, item in value.elements if self.model.truth(there))
             return _in_order([self._value(item, element, inner) for item in items], element)
         match kind.kind:
@@ -109,7 +117,7 @@ def _plain(kind: Type, described: inspect.Type) -> Any:  # noqa: ANN401  any fac
             for name, field in needed.items()
         }
     if kind.element is not None:
-        return [_plain(kind.element, cast("Any", described).item_type)] * (cast("Any", described).min_length or 0)
+        return [_plain(kind.element, item_kind(described))] * (cast("Any", described).min_length or 0)
     if kind.words is not None:
         return kind.words[0]
     if kind.kind == "string":

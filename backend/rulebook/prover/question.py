@@ -32,6 +32,7 @@ from backend.rulebook.prover.symbols import (
     SymbolicStruct,
     Value,
     Words,
+    item_kind,
     kind_of_field,
 )
 from backend.rulebook.verdict import Law
@@ -192,7 +193,7 @@ class _Asker:
             return owner.replaced(name, inner), [held.present, *terms]
         kind = cast("Type", fields_of(owner.struct)[name].type.element)
         described = kind_of_field(owner.struct, name)
-        item = self.space.make(kind, described.item_type, f"{owner.path}.{name}[]", f"{owner.name}.{name}[+]")  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]  a list
+        item = self.space.make(kind, item_kind(described), f"{owner.path}.{name}[]", f"{owner.name}.{name}[+]")
         length = held.value.length
         most: int | None = getattr(described, "max_length", None)
         longer = SymbolicList([*held.value.elements, (True, item)], length + 1)

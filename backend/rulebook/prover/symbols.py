@@ -146,7 +146,7 @@ class FactSpace:
         least = getattr(held, "min_length", None) or 0
         length = integer(f"{name}#")
         self.constraints += [length >= least, length <= size]
-        inner = cast("Any", held).item_type
+        inner = item_kind(held)
         made = [self.make(element, inner, f"{path}[]", f"{name}[{position}]") for position in range(size)]
         found = SymbolicList([(length > position, value) for position, value in enumerate(made)], length)
         if path not in self.unordered:
@@ -186,10 +186,21 @@ def _in_order(found: SymbolicList, element: Type) -> Iterator[Term]:
 def kind_of_field(struct: type[Struct], name: str) -> inspect.Type:
     """Return how msgspec describes a field's values, without None."""
     annotation = next(found.type for found in msgspec.structs.fields(struct) if found.name == name)
-    kind = inspect.type_info(annotation)
+    return without_metadata(inspect.type_info(annotation))
+
+
+def without_metadata(kind: inspect.Type) -> inspect.Type:
+    """Return a description of values without None and without what only a schema shows, such as a description."""
+    if isinstance(kind, inspect.Metadata):
+        return without_metadata(kind.type)
     if isinstance(kind, inspect.UnionType):
-        kind = next(part for part in kind.types if not isinstance(part, inspect.NoneType))
+        return without_metadata(next(part for part in kind.types if not isinstance(part, inspect.NoneType)))
     return kind
+
+
+def item_kind(kind: inspect.Type) -> inspect.Type:
+    """Return a description of the elements of a list."""
+    return without_metadata(cast("Any", kind).item_type)
 
 
 def accepts(kind: inspect.Type, text: str) -> bool:

@@ -8,6 +8,7 @@ routes in `api`.
 from backend.city.service import Service, routes_of
 from backend.i18n import Text
 from backend.services.rules.api import approver, author, reader
+from backend.services.rules.demo import demo
 from backend.services.rules.model import RulebookApproval, RulebookReview
 
 service = Service(
@@ -15,6 +16,7 @@ service = Service(
     title=Text(zh="规则发布", en="Releases of rules"),
     routes=routes_of(author, approver, reader),
     documents=(RulebookReview, RulebookApproval),
+    demo=demo,
     roles=["author", "approver", "auditor"],
     exclusive_roles=[("author", "approver")],
     acts={

@@ -1,5 +1,6 @@
 """Short forms of what authors and approvers of rules do in the tests."""
 
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -8,6 +9,7 @@ from litestar.testing import TestClient
 
 from backend.city.releases import digest_in_force
 from backend.city.service import City
+from backend.rulebook import read_rules
 from tests.conftest import ROOT
 from tests.servers import wait_until
 
@@ -17,11 +19,7 @@ AUTHOR, APPROVER, AUDITOR = "13800000021", "13800000022", "13800000023"
 COLOUR = "health_code/colour.yaml"
 DEFAULT_REASON = "Nothing found"
 FOLDER = ROOT / "rules"
-RULES = {
-    str(path.relative_to(FOLDER)): path.read_text(encoding="utf-8")
-    for path in FOLDER.rglob("*.yaml")
-    if not path.stem.endswith(".cases")
-}
+RULES = {Path(file.path).relative_to(FOLDER).as_posix(): file.text for file in read_rules(FOLDER).values()}
 DONE_WITHOUT = "暂不需要"
 
 
