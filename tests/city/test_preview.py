@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
+from typing import ClassVar
 
 import msgspec
 import pytest
@@ -18,11 +19,13 @@ from backend.i18n import Text
 from backend.rulebook import Rulebook, SourceFile, make_rulebook, read_rules
 from backend.rulebook.needs import facts_of
 from backend.rulebook.preview.comparison import Subject
+from backend.rulebook.preview.documents import UnreadableDocument
+from backend.rulebook.preview.groups import Groups
 from backend.rulebook.preview.report import Means, ModulePreview, PreviewReport
 from backend.services.health_code.facts import Contact, HealthFacts
 from backend.services.health_code.model import ColourChange, HealthRecord
 from backend.services.health_code.rule_modules import COLOUR
-from backend.store import Store
+from backend.store import Document, Store
 from backend.store.sqlite.store import SqliteStore
 from tests.bench.profiles import rich_facts
 from tests.conftest import ROOT
@@ -184,7 +187,7 @@ def test_a_reform_dated_ahead_has_no_effect_before_its_day(tmp_path: Path) -> No
     text = read_rules(ROOT / "rules")[COLOUR].text
     begin = text.index("  isolation:")
     line = text[begin : text.index("  check_ins_due:")]
-    reform = line + '    - {from: 2026-12-02, value: 10d, source: "assumption [A]: a reform"}\n'
+    reform = line + '      - {from: 2026-12-02, value: 10d, source: "assumption [A]: a reform"}\n'
     (module,) = preview(embedded(tmp_path, green_on_old()), RULEBOOK, draft(line, reform)).modules
     assert module.changed == 0
     (later,) = module.later
@@ -240,3 +243,65 @@ def test_only_modules_that_differ_are_previewed_and_others_say_why() -> None:
 def test_every_module_of_stored_facts_is_previewed_by_machine_code(stored: tuple[StoredFacts, str]) -> None:
     facts, module = stored
     assert means_of(facts, subject_of(RULEBOOK, RULEBOOK, module, NOW, facts)) == ("columns", "")
+
+
+class DistrictRecord(Document, kw_only=True):
+    """A record of a service that keeps the district of everybody."""
+
+    collection: ClassVar[str] = "district_records"
+    facts: HealthFacts
+    district: str | None = None
+
+
+BY_DISTRICT = StoredFacts(
+    kind=DistrictRecord,
+    modules=[COLOUR],
+    groups=Groups(title=Text(zh="行政区", en="district"), field="district"),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("means", ["columns", "objects"])
+def test_people_are_counted_by_district_if_their_documents_have_one(
+    tmp_path: Path, means: Means, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    districts = ["西湖区", "上城区", "西湖区", None]
+    records = [
+        DistrictRecord(id=f"p{place}", revision=1, facts=contact(8), district=district)
+        for place, district in enumerate(districts)
+    ]
+    if means == "objects":
+        monkeypatch.setattr("backend.city.preview.means_of", without_numba)
+
+    async def run() -> PreviewReport:
+        store = SqliteStore.open(tmp_path / "city.db", [DistrictRecord])
+        await store.restore(records)
+        report = await preview_editions(store, [BY_DISTRICT], RULEBOOK, longer_isolation(), NOW)
+        await store.close()
+        return report
+
+    (module,) = asyncio.run(run()).modules
+    assert module.by == means
+    assert {group.group: (group.people, group.worse) for group in module.groups} == {
+        "上城区": (1, 1),
+        "西湖区": (2, 2),
+        "?": (1, 1),
+    }
+    assert {sample.group for sample in module.samples} == {"上城区", "西湖区", "?"}
+
+
+@pytest.mark.slow
+def test_a_document_that_is_broken_is_named_and_nothing_is_counted(tmp_path: Path) -> None:
+    store = embedded(tmp_path, green_on_old())
+
+    async def run() -> None:
+        (body,) = await store.read_bodies("health_records", "person-00003", 1)
+        body["facts"]["contacts"][0]["level"] = "unheard of"
+        await store.write_bodies("health_records", [body])
+        try:
+            await preview_editions(store, STORED, RULEBOOK, longer_isolation(), NOW)
+        finally:
+            await store.close()
+
+    with pytest.raises(UnreadableDocument, match="person-00004"):
+        asyncio.run(run())

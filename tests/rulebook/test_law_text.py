@@ -268,4 +268,4 @@ def test_each_mistake_in_a_table_or_a_source_names_itself(old: str, new: str, co
 
 def test_a_text_with_a_figure_that_lacks_its_quotes_is_named() -> None:
     found = fault('{zh: "您的月收入超过{income_limit}"', "{zh: 您的月收入超过{income_limit}")
-    assert "put the text with {income_limit} in quotes" in found.help.en
+    assert "a text without quotes contains {income_limit}" in found.message.en

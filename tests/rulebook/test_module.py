@@ -33,7 +33,7 @@ def test_carets_are_aligned_under_wide_chinese_characters(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("old", "new", "fault"),
     [
-        ("  - id: child", "\t- id: child", "not valid YAML"),
+        ("  - id: child", "\t- id: child", "the indentation has a tab"),
         (
             "facts: Rider\n",
             "facts: Rider\nfacts: Rider\n",

@@ -36,6 +36,7 @@ from backend.rulebook import Rulebook, SourceFile, make_rulebook
 from backend.rulebook.language.operation import EvaluationError
 from backend.rulebook.language.temporal import midnight, parse_instant
 from backend.rulebook.needs import facts_of
+from backend.rulebook.preview.documents import UnreadableDocument
 from backend.rulebook.preview.report import ModulePreview, NotPreviewed, PreviewReport
 from backend.rulebook.preview.tally import Tally
 from backend.settings import Settings
@@ -73,6 +74,10 @@ UNKNOWN_MODULE = Text(
 NO_INSTANT = Text(
     zh="{text!r} 不是日期（2026-12-01），也不是带时区的时刻（2026-12-01T08:00:00+08:00）",
     en="{text!r} is neither a day (2026-12-01) nor an instant with its offset (2026-12-01T08:00:00+08:00)",
+)
+UNREADABLE = Text(
+    zh="有一份记录无法读取，请系统管理员检查（开头为 {document}）。没有统计任何人。",
+    en="A stored record cannot be read; an operator must look at it (it begins with {document}). Nobody was counted.",
 )
 COUNTING = Text(zh="正在统计 {name}", en="counting {name}")
 
@@ -120,8 +125,11 @@ def preview(draft: str, day: str | None, modules: Sequence[str], as_json: bool) 
     found, refused = previewed(old, new, stored, modules)
     if not found and not refused:
         click.echo(SAME.in_language(language()), err=True)
-    with report_errors():
-        report = _report(settings, old, new, at, found, refused)
+    try:
+        with report_errors():
+            report = _report(settings, old, new, at, found, refused)
+    except UnreadableDocument as error:
+        raise AuthorError(UNREADABLE.format(document=repr(str(error)))) from error
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
     else:

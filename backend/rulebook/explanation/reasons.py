@@ -117,4 +117,15 @@ def _operands(text: str, node: Node, names: Names) -> Iterator[tuple[str, Any]]:
 
 
 def _source(text: str, node: Node) -> str:
-    return " ".join(text[node.start : node.end].split())
+    source = " ".join(text[node.start : node.end].split())
+    return source[1:-1] if source[:1] == "(" and source[-1:] == ")" and _is_closed(source[1:-1]) else source
+
+
+def _is_closed(inner: str) -> bool:
+    """Return whether no parenthesis of a text closes one that is opened before it."""
+    depth = 0
+    for character in inner:
+        depth += (character == "(") - (character == ")")
+        if depth < 0:
+            return False
+    return depth == 0

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import combinations_with_replacement, product
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, Literal, cast
 
 from msgspec import Struct
@@ -220,8 +220,10 @@ class _Search:
             return None
         law = self.evaluator.law_at(at, None)
         while True:
-            if self.deadline is not None and monotonic() > self.deadline:
-                raise _OutOfTime
+            if self.deadline is not None:
+                sleep(0)  # an event loop in another thread has its turn
+                if monotonic() > self.deadline:
+                    raise _OutOfTime
             fired, candidate = law.decide(facts, at)
             if holds(law, fired):
                 return at
@@ -292,7 +294,7 @@ class _Search:
             groups.setdefault(candidate.change.names[0], []).append(candidate)
         earliest, found = until, list[Found]()
         for names in combinations_with_replacement(groups, size):
-            start = self._bound(laws, set(names), earliest)
+            start = self._bound(laws, set(names), min(until, earliest + MICROSECOND))
             if start is None:
                 continue
             for chosen in _sets_of(groups, names):

@@ -27,7 +27,7 @@ from backend.rulebook.modules.keys import FACT_KEYS, REQUIRED_FACT_KEYS
 from backend.rulebook.modules.struct_reader import StructReader
 from backend.rulebook.modules.units import AMOUNT_SUFFIX
 from backend.rulebook.modules.yaml_document import YamlEntry, YamlMapping
-from backend.rulebook.source import NO_HELP, SourceFile, suggest
+from backend.rulebook.source import SourceFile, suggest
 
 EXTENDS, PERSON = "extends", "person"
 MAX_FACTS, MAX_TEXT, MAX_RECORDS = 50, 200, 100
@@ -125,7 +125,7 @@ class _FactsReader(StructReader):
         try:
             fields_of(struct)
         except UnsupportedFacts as error:
-            self.file.fault(value.location, error.message, NO_HELP, "R090")
+            self.file.fault(value.location, error.message, code="R090")
             return None
         return struct
 
@@ -186,14 +186,14 @@ class _FactsReader(StructReader):
                 self.file.fault(entry.location, message, _EXAMPLE, "R092")
         for key in entries.keys() - allowed:
             message = Text(zh=f"类型 {kind} 没有 `{key}`", en=f"the type {kind} has no key {key!r}")
-            self.file.fault(entries[key].location, message, NO_HELP, "R092")
+            advice = Text(zh="请删去它，或更正类型", en="remove it, or correct the type")
+            self.file.fault(entries[key].location, message, advice, "R092")
         if (kind == "money") != entry.key.endswith(AMOUNT_SUFFIX):
             message = Text(
                 zh=f"金额的名称以 {AMOUNT_SUFFIX} 结尾，其他事实不用",
                 en=f"amounts, and they alone, end in {AMOUNT_SUFFIX}",
             )
-            name = f"{entry.key.removesuffix(AMOUNT_SUFFIX)}{AMOUNT_SUFFIX}"
-            self.file.fault(entry.location, message, Text(zh=name, en=name), "R092")
+            self.file.fault(entry.location, message, _write(_amount_name(entry.key, kind)), "R092")
 
     def _bounds(self, entries: Mapping[str, YamlEntry], kind: str) -> tuple[int, int]:
         default = {"money": (0, MAX_FEN), "number": INT64}.get(kind, (0, 0))
@@ -229,11 +229,10 @@ class _FactsReader(StructReader):
         elif kind not in sources[named.text]:
             kinds = " or ".join(sources[named.text])
             message = Text(zh=f"{named.text} 的类型是 {kinds}", en=f"{named.text} is of type {kinds}")
-            kind = f"type: {sources[named.text][0]}"
-            self.file.fault(named.location, message, Text(zh=kind, en=kind), "R093")
+            self.file.fault(named.location, message, _write(f"type: {sources[named.text][0]}"), "R093")
         elif not is_optional and named.text.startswith("profile."):
             message = Text(zh="档案中可能没有此项", en="a profile may lack this")
-            self.file.fault(named.location, message, Text(zh="optional: true", en="optional: true"), "R093")
+            self.file.fault(named.location, message, _write("optional: true"), "R093")
         return named.text
 
     def _records(self, value: YamlMapping) -> tuple[DeclaredFact, ...]:
@@ -256,3 +255,12 @@ _EXAMPLE = Text(
     zh="写作 income_band: {type: words, words: [low, high], from: person, meaning: {zh: 收入档次, en: Income band}}",
     en="write income_band: {type: words, words: [low, high], from: person, meaning: {zh: 收入档次, en: Income band}}",
 )
+
+
+def _amount_name(name: str, kind: str) -> str:
+    plain = name.removesuffix(AMOUNT_SUFFIX)
+    return f"{plain}{AMOUNT_SUFFIX}" if kind == "money" else plain
+
+
+def _write(form: str) -> Text:
+    return Text(zh=f"请写 `{form}`", en=f"write `{form}`")

@@ -22,6 +22,9 @@ KEYS = (
 )  # fmt: skip
 """The keys of rule modules and cases, by which a line is recognised whatever its punctuation."""
 
+MAX_LINE = 2_000
+"""A longer line is not written by hand, and is not searched: the time would grow with its square."""
+
 _KEY = "|".join(KEYS)
 _BLOCK = re.compile(r"^(?P<indent> *(?:- +)*)(?:[^\s#'\"].*?)?[:\-] [|>][+-]?\d?[+-]? *(?:#.*)?$")
 _INDENTATION = re.compile(r"^[ \t\u3000\u00a0]*")
@@ -37,6 +40,7 @@ _NO_COLON = re.compile(rf"^\s*(?:- +)*({_KEY})\s+[^\s:#]")
 _TWO_COLONS = re.compile(rf"(?:^\s*(?:- +)*|[{{,]\s*)(?P<key>{_KEY}):\s+(?P<text>[^\s'\"{{\[|>#].*)$")
 _SPECIAL = re.compile(rf"(?:^\s*(?:- +)*|[{{,]\s*)(?:{_KEY}):\s+(?P<text>[\[@`%&*!].*)$")
 _OPEN_QUOTE = re.compile(rf"(?:^\s*(?:- +)*|[{{,]\s*)(?:{_KEY}):\s+(?P<quote>['\"])")
+_FIGURE = re.compile(r"\{[a-z_]+(?: ?[-+] ?[a-z0-9_]+)?(?::number)?\}")
 _QUOTE_IT = Text(zh="请给整句加上英文引号", en="put the whole sentence in quotes")
 
 
@@ -65,7 +69,7 @@ def find_flaws(text: str) -> Iterator[Flaw]:
     for number, line in enumerate(text.split("\n"), 1):
         indent = _INDENTATION.match(line)
         width = indent.end() if indent is not None else 0
-        if block is not None and (width > block or not line.strip()):
+        if len(line) > MAX_LINE or (block is not None and (width > block or not line.strip())):
             continue
         opened = _BLOCK.match(line)
         block = len(opened["indent"]) if opened is not None else None
@@ -126,12 +130,12 @@ def explain_error(text: str, error: MarkedYAMLError) -> Flaw:
     """Return an error of YAML's grammar, traced to what caused it."""
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line, mark.column) if mark is not None else (0, 0)
-    lines = text.split("\n")
+    lines = [line[:MAX_LINE] for line in text.split("\n")]
     begun = error.context_mark.line if error.context_mark is not None else line
     for flaw in (
-        _unquoted_figure(lines, line),
         _missing_colon(lines, line),
         _special_character(lines, line),
+        _figure(lines, line),
         _colon_in_sentence(lines, line),
         _open_quote(lines, begun, line),
         _indented(lines, line),
@@ -147,7 +151,6 @@ def explain_error(text: str, error: MarkedYAMLError) -> Flaw:
     return Flaw(line + 1, column, column + 1, message, advice, "R003")
 
 
-_FIGURE = re.compile(r"(?<![\"'\w])\{[a-z_]+(?: ?[-+] ?[a-z0-9_]+)?(?::number)?\}")
 _PROBLEMS = {
     "mapping values are not allowed in this context": "此处不应有冒号",
     "could not find expected ':'": "缺少冒号",
@@ -161,16 +164,6 @@ _PROBLEMS = {
     "block sequence entries are not allowed in this context": "此处不应有列表项",
     "control characters are not allowed": "文件中有控制字符",
 }
-
-
-def _unquoted_figure(lines: list[str], line: int) -> Flaw | None:
-    """Trace an error to a figure in braces, which YAML takes for a mapping unless the text is in quotes."""
-    match = _FIGURE.search(lines[line]) if line < len(lines) else None
-    if match is None:
-        return None
-    message = Text(zh=f"含有 {match[0]} 的文字没有加引号", en=f"the text with {match[0]} is not in quotes")
-    advice = Text(zh=f"含有 {match[0]} 的文字要加引号", en=f"put the text with {match[0]} in quotes")
-    return Flaw(line + 1, match.start(), match.end(), message, advice, "R003")
 
 
 def _missing_colon(lines: list[str], line: int) -> Flaw | None:
@@ -198,6 +191,14 @@ def _colon_in_sentence(lines: list[str], line: int) -> Flaw | None:
     start = match.start("text") + colon
     message = Text(zh="句子里有冒号加空格", en="the sentence contains a colon and a space")
     return Flaw(line + 1, start, start + 1, message, _QUOTE_IT, "R009")
+
+
+def _figure(lines: list[str], line: int) -> Flaw | None:
+    match = _FIGURE.search(lines[line]) if line < len(lines) else None
+    if match is None:
+        return None
+    message = Text(zh=f"不加引号的文本里有 {match[0]}", en=f"a text without quotes contains {match[0]}")
+    return Flaw(line + 1, match.start(), match.end(), message, _QUOTE_IT, "R009")
 
 
 def _special_character(lines: list[str], line: int) -> Flaw | None:

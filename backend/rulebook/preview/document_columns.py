@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from backend.rulebook.preview import bson_reader, msgpack_reader
 from backend.rulebook.preview.columns import Columns, Texts, columns_of
-from backend.rulebook.preview.documents import TEXT_BITS, Bytes, Integers, Reading
+from backend.rulebook.preview.documents import TEXT_BITS, Bytes, Integers, Reading, UnreadableDocument
 from backend.rulebook.preview.layout import ABSENT, PEOPLE
 from backend.rulebook.preview.rows import FITS, FULL, MAX_DEPTH
 
@@ -19,8 +19,7 @@ ELEMENTS_PER_PERSON = 2
 _LENGTH = (1 << TEXT_BITS) - 1
 
 
-class UnreadableDocument(Exception):
-    """A stored document is not what its kind promises."""
+_SHOWN = 40
 
 
 @dataclass
@@ -45,7 +44,8 @@ class DocumentReader:
             pool, room = self._room(end - done)
             read, status = read_batch(data, starts[:end], done, self.reading.numbers, pool, room, frames)
             if status not in (FITS, FULL):
-                raise UnreadableDocument(f"a document of {len(buffer)} bytes at {starts[read]}")
+                end = int(starts[read + 1]) if read + 1 < len(starts) else len(buffer)
+                raise UnreadableDocument(_id_in(buffer[int(starts[read]) : end]))
             if read == done:
                 self.factor *= 4  # not even one document fits
             else:
@@ -81,6 +81,11 @@ class DocumentReader:
         return np.array(
             [ABSENT if place == ABSENT else number(_text(data, place)) for place in places.tolist()], dtype=np.int64
         )
+
+
+def _id_in(document: bytes) -> str:
+    """Return what names an unreadable document: its first bytes, which hold its id."""
+    return document[:_SHOWN].decode(errors="replace")
 
 
 def _text(data: Bytes, place: int) -> str:

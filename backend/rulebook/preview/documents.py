@@ -55,6 +55,10 @@ TEXT_BITS = 24
 """A text in a row is where it begins in the batch, followed by these bits for its length."""
 
 
+class UnreadableDocument(Exception):
+    """A stored document is not what its kind promises; the message is its beginning, with its id."""
+
+
 @dataclass(frozen=True)
 class Reading:
     """The tables of one kind of document in one encoding."""

@@ -9,6 +9,7 @@ from itertools import product
 from typing import Any
 
 from backend.i18n import Text
+from backend.rulebook.language.calendar import AgeOperation
 from backend.rulebook.language.tree import (
     Apply,
     Conditional,
@@ -169,6 +170,9 @@ class Encoder:
                 return self._arithmetic(node, values, kinds)
             case "int" | "double" | "dyn" | "bool" | "timestamp" | "duration":
                 return self._conversion(node, values[0], kinds[0])
+            case "age":
+                assert isinstance(node.operation, AgeOperation)
+                return full_years(self.space.calendar, values[0], values[1], node.operation.zone.key)
             case name if name.startswith("get"):
                 return self._part(node, values, kinds)
             case _:
@@ -285,6 +289,14 @@ def _divide(node: Apply, left: Term, right: Term) -> Term:
         return node.operation.evaluate(left, right)
     found = truncated_quotient(left, right)
     return found if node.name == "_/_" else left - right * found
+
+
+def full_years(calendar: Calendar, since: Term, at: Term, zone: str) -> Term:
+    """Return the full years between two instants: the birthday of 29 February is 1 March in other years."""
+    one, other = calendar.civil(since, zone), calendar.civil(at, zone)
+    early = disj([other.month < one.month, conj([other.month == one.month, other.day_of_month < one.day_of_month])])
+    years = other.year - one.year - choose(early, 1, 0)
+    return choose(years > 0, years, 0)
 
 
 def part_of_instant(calendar: Calendar, name: str, instant: Term, zone: str) -> Term:

@@ -51,7 +51,8 @@ class Minimiser:
                 case "bool":
                     self._wish(neg(term))
                 case "string" if kind.words is not None:
-                    self._wish(term == self.question.space.words.number(kind.words[0]))
+                    words = self.question.space.words
+                    any(self._wish(term == words.number(word)) for word in kind.words)  # the first that can be
                 case _:
                     pass
             if kind.kind != "double":

@@ -1,18 +1,20 @@
-"""Rules that can never fire, rules that never decide, and rules of `unique` that meet: proved, not guessed."""
+"""Rules that can never fire, and rules that never decide: proved, not guessed.
+
+Rules of `unique` that could fire together are refused when a module is loaded, by intervals, which never overlook one.
+"""
 
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import combinations
 
 from backend.i18n import Text
 from backend.rulebook import Rulebook
 from backend.rulebook.language.types import microseconds
 from backend.rulebook.modules.module import Module, Rule
 from backend.rulebook.prover.encoder import Encoder, Unencodable
-from backend.rulebook.prover.outcome import Outcome, condition_key, outcome_of
+from backend.rulebook.prover.outcome import outcome_of
 from backend.rulebook.prover.sizes import Demand, Demands, either, solve
-from backend.rulebook.prover.smt import Solver, Term, conj, disj, integer
+from backend.rulebook.prover.smt import Solver, Term, disj, integer
 from backend.rulebook.prover.symbols import FactSpace, Words
 from backend.rulebook.source import SourceFile
 from backend.rulebook.verdict import Law
@@ -22,13 +24,12 @@ from backend.rulebook.verdict import Law
 class Reach:
     """What is proved of the rules of one module.
 
-    `meeting` are pairs of rules of a `unique` module that can fire together. `unknown` are rules of which nothing is
-    proved, because the solver does not know a part of them or the time was over.
+    `unknown` are rules of which nothing is proved, because the solver does not know a part of them or the time was
+    over.
     """
 
     never_fires: list[str] = field(default_factory=list[str])
     never_decides: list[str] = field(default_factory=list[str])
-    meeting: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     unknown: list[str] = field(default_factory=list[str])
 
 
@@ -37,16 +38,14 @@ def prove_reach(rulebook: Rulebook, name: str, budget_seconds: float) -> Reach:
     module, deadline = rulebook.modules[name], time.monotonic() + budget_seconds
     reach = Reach()
     silent, idle = ({rule.id for rule in module.rules} for _ in range(2))
-    seen: set[object] = set()
     for law in reversed(rulebook.laws(name)):
         present = {rule.id for rule in law.rules}
-        if not present & (silent | idle) and module.strategy != "unique":
+        if not present & (silent | idle):
             continue
-        found = _Reached(module, law, deadline).reached(present & silent, present & idle, seen)
+        found = _Reached(module, law, deadline).reached(present & silent, present & idle)
         silent -= found.fires
         idle -= found.decides
         reach.unknown += [rule for rule in found.unknown if rule not in reach.unknown]
-        reach.meeting += [pair for pair in found.meeting if pair not in reach.meeting]
     order = [rule.id for rule in module.rules]
     reach.never_fires = [rule for rule in order if rule in silent and rule not in reach.unknown]
     reach.never_decides = [rule for rule in order if rule in idle - silent and rule not in reach.unknown]
@@ -57,7 +56,6 @@ def prove_reach(rulebook: Rulebook, name: str, budget_seconds: float) -> Reach:
 class _Found:
     fires: set[str] = field(default_factory=set[str])
     decides: set[str] = field(default_factory=set[str])
-    meeting: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     unknown: list[str] = field(default_factory=list[str])
 
 
@@ -67,7 +65,7 @@ class _Reached:
     law: Law
     deadline: float
 
-    def reached(self, silent: set[str], idle: set[str], seen: set[object]) -> _Found:
+    def reached(self, silent: set[str], idle: set[str]) -> _Found:
         """Return which of these rules fire and decide for somebody under one law."""
         space = FactSpace(self._sizes(), Words())
         now, facts = integer("now"), space.facts(self.module.facts)
@@ -83,8 +81,6 @@ class _Reached:
         solver.add(now >= microseconds(self.law.begins), now < microseconds(self.law.ends))
         found.fires = self._reach(solver, outcome.fired, silent, found)
         found.decides = self._reach(solver, outcome.decisive, idle, found)
-        if self.module.strategy == "unique":
-            self._meeting(solver, outcome, found, seen)
         return found
 
     def _reach(self, solver: Solver, conditions: Mapping[str, Term], wanted: set[str], found: _Found) -> set[str]:
@@ -99,29 +95,16 @@ class _Reached:
             reached |= {rule for rule in rest if model.truth(conditions[rule])}
         return reached
 
-    def _meeting(self, solver: Solver, outcome: Outcome, found: _Found, seen: set[object]) -> None:
-        for one, two in combinations(self.law.rules, 2):
-            key = (condition_key(self.law, one), condition_key(self.law, two))
-            if key in seen:
-                continue
-            seen.add(key)
-            answer = solver.check(conj([outcome.fired[one.id], outcome.fired[two.id]]))
-            if answer == "sat":
-                found.meeting.append((one.id, two.id))
-            elif answer == "unknown":
-                found.unknown += [one.id, two.id]
-
     def _sizes(self) -> Mapping[str, int]:
         demands = Demands(self.law.parameter_values)
         true = [demands.of(rule.condition, truth=True) for rule in self.law.rules]
         false = [demands.of(rule.condition, truth=False) for rule in self.law.rules]
         others: list[Demand] = [either(pair) for pair in zip(true, false, strict=True)]
-        slots = [true] if self.module.strategy != "unique" else [true, true]
-        return solve(slots if true else [], others, self.module.facts).lengths
+        return solve([true] if true else [], others, self.module.facts).lengths
 
 
 def check_reach(rulebook: Rulebook, name: str, file: SourceFile, budget_seconds: float) -> list[str]:
-    """Add a fault for each rule that is proved never to fire, never to decide, or to meet another under `unique`.
+    """Add a fault for each rule that is proved never to fire or to decide.
 
     Returns the rules of which nothing could be proved.
     """
@@ -137,8 +120,4 @@ def check_reach(rulebook: Rulebook, name: str, file: SourceFile, budget_seconds:
         )
         advice = Text(zh="每次都有其他规则优先；检查顺序或条件", en="other rules always come first; check the order")
         file.fault(rules[rule].location, message, advice, "R109")
-    for one, two in reach.meeting:
-        message = Text(zh=f"已证明：规则 {one} 与 {two} 会同时适用", en=f"{two!r} can fire together with {one!r}")
-        advice = Text(zh="unique 下两条规则不得同时适用", en="under `unique` no two rules may fire at once")
-        file.fault(rules[two].location, message, advice, "R109")
     return reach.unknown

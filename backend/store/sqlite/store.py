@@ -8,7 +8,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -45,6 +45,7 @@ class SqliteStore:
             writer.close()  # otherwise it keeps the file locked
             raise
         self._reader = _connect(path)
+        self._path = path
         self._writer = Writer(writer)
 
     @classmethod
@@ -128,19 +129,24 @@ class SqliteStore:
         """Return up to `number` parts of about the same size, by the order in which documents were stored."""
         ((last,),) = self._read(f"SELECT max(rowid) FROM {self._tables[kind].name}", ())  # noqa: S608  our own names
         size = max(1, -(-(last or 0) // number))
-        return [Part(first, first + size) for first in range(0, last or 1, size)]
+        firsts = range(0, last or 1, size)
+        return [Part(first, None if first == firsts[-1] else first + size) for first in firsts]
 
     async def read_stored(self, kind: type[Document], part: Part, fields: Sequence[str]) -> AsyncIterator[StoredBatch]:
-        """Yield the documents of a part as they are stored, with all their fields."""
+        """Yield the documents of a part as they are stored, with all their fields.
+
+        A thread reads them by a connection of its own: so many at once would hold up the event loop.
+        """
         del fields  # a row is read whole
-        text = f"SELECT rowid, body FROM {self._tables[kind].name} WHERE rowid > ? AND rowid <= ? LIMIT {READ_BATCH}"  # noqa: S608  likewise
+        table = self._tables[kind].name
+        text = f"SELECT rowid, body FROM {table} WHERE rowid > ? AND rowid <= ? ORDER BY rowid LIMIT {READ_BATCH}"  # noqa: S608  our own names
         after, up_to = part.after or 0, 2**62 if part.up_to is None else part.up_to
-        while rows := self._read(text, (after, up_to)):
-            bodies = [row[1] for row in rows]
-            starts = list(accumulate(map(len, bodies[:-1]), initial=0))
-            yield StoredBatch("msgpack", b"".join(bodies), starts)
-            after = rows[-1][0]
-            await asyncio.sleep(0)
+        with closing(_connect(self._path)) as connection:
+            while rows := await asyncio.to_thread(_fetch, connection, text, (after, up_to)):
+                bodies = [row[1] for row in rows]
+                starts = list(accumulate(map(len, bodies[:-1]), initial=0))
+                yield StoredBatch("msgpack", b"".join(bodies), starts)
+                after = rows[-1][0]
 
     async def restore(self, documents: Sequence[Document]) -> None:
         """Store documents of one kind durably with their revisions, replacing the same ids. Raises Duplicate."""
@@ -195,6 +201,16 @@ class SqliteStore:
         with suppress(sqlite3.Error):  # some errors end the transaction
             if self._reader.in_transaction:
                 self._reader.execute("COMMIT")
+
+
+def _fetch(connection: sqlite3.Connection, text: str, values: Sequence[Any]) -> list[Any]:
+    try:
+        return connection.execute(text, values).fetchall()
+    except sqlite3.Error as error:
+        refused = unavailable(error)
+        if refused is None:
+            raise
+        raise refused from error
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -29,7 +29,7 @@ class LookupRequest(Struct, frozen=True, forbid_unknown_fields=True):
 class SchoolExplanationRequest(LookupRequest, frozen=True, forbid_unknown_fields=True):
     """A lookup, the number of one of its children, from 0, and a catchment of its result."""
 
-    child: Annotated[int, Meta(ge=0, lt=MAX_CHILDREN)] = 0
+    child: Annotated[int, Meta(ge=0, le=MAX_CHILDREN - 1)] = 0
     catchment: Annotated[str, Meta(max_length=200)] = ""
 
 
