@@ -23,6 +23,7 @@ _COMMANDS = {
     "facts": "facts",
     "new": "new",
     "lsp": "lsp",
+    "schema": "schema",
     "coverage": "coverage",
     "case": "case",
     "diff": "diff",

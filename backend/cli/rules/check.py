@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from backend.cli.errors import load_settings
+from backend.cli.garbage_collection import no_collection
 from backend.cli.rules.loading import FOLDER, count_rules, load, test_folder
 from backend.cli.rules.standing import check_claims, prove_rules, prove_standing_claims
 from backend.cli.rules.watch import WATCH, watch_rules
@@ -26,9 +27,10 @@ def check(folder: Path | None, *, prove: bool, watch: bool) -> None:
     settings = load_settings()
     if watch:
         watch_rules(settings, folder, cases=False)
-    rulebook = load(settings, folder, strict=True)
-    rulebook.compile()
-    check_claims(settings, folder, rulebook)
+    with no_collection():
+        rulebook = load(settings, folder, strict=True)
+        rulebook.compile()
+        check_claims(settings, folder, rulebook)
     if prove:
         prove_rules(settings, folder, rulebook)
     click.echo(f"{count_rules(rulebook)} are valid. Digest {rulebook.digest[:16]}")

@@ -31,8 +31,10 @@ from backend.rulebook.prover.claims import (
 from backend.rulebook.source import SourceFile, suggest
 
 _SUBJECTS = ("against", *DIRECTIONS, "adding", "never_both", "always_decided", "always")
-_KEYS = ("id", "name", "from", "until", "if", *_SUBJECTS, "where", "unless", "never", "lists", "fails", "source")
-_REQUIRED = ("id", "name", "source")
+CLAIM_KEYS = ("id", "name", "from", "until", "if", *_SUBJECTS, "where", "unless", "never", "lists", "fails", "source")
+CLAIMS_FILE_KEYS = ("module", "best", "claims")
+OPTIONAL_CLAIMS_FILE_KEYS = ("best",)
+REQUIRED_CLAIM_KEYS = ("id", "name", "source")
 _NEVER = {
     "worse": "worse",
     "better": "better",
@@ -65,7 +67,7 @@ class _ClaimReader(FieldReader):
 
     def claims(self, root: YamlValue) -> ClaimsFile | None:
         what = Text(zh="主张文件", en="a file of claims")
-        entries = self.entries(root, ("module", "best", "claims"), optional=("best",), what=what)
+        entries = self.entries(root, CLAIMS_FILE_KEYS, optional=OPTIONAL_CLAIMS_FILE_KEYS, what=what)
         if entries is None:
             return None
         named = self.scalar(entries["module"])
@@ -119,8 +121,8 @@ class _ClaimReader(FieldReader):
         return found.text == known[1]
 
     def _claim(self, item: YamlValue) -> Claim | None:
-        optional = [key for key in _KEYS if key not in _REQUIRED]
-        entries = self.entries(item, _KEYS, optional=optional, what=Text(zh="主张", en="a claim"))
+        optional = [key for key in CLAIM_KEYS if key not in REQUIRED_CLAIM_KEYS]
+        entries = self.entries(item, CLAIM_KEYS, optional=optional, what=Text(zh="主张", en="a claim"))
         if entries is None:
             return None
         identifier = self.word(entries["id"].value, Text(zh="主张的编号", en="a claim's id"))
