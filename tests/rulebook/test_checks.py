@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from backend.rulebook.checks import CHECKS
+from backend.rulebook.checks.titles import TITLES
 
 RULEBOOK = Path(__file__).parents[2] / "backend" / "rulebook"
 USED = {
@@ -15,4 +15,4 @@ USED = {
 
 
 def test_each_code_in_use_is_listed_and_no_other() -> None:
-    assert set(CHECKS) == USED
+    assert set(TITLES) == USED
