@@ -21,6 +21,7 @@ from backend.rulebook.modules.lint import lint
 from backend.rulebook.modules.meaning import check_meaning
 from backend.rulebook.modules.module import Module, Rule
 from backend.rulebook.modules.module_reader import read_module
+from backend.rulebook.modules.silence import apply_silences
 from backend.rulebook.source import Fault, InvalidRulebook, Location, SourceFile
 from backend.rulebook.verdict import Law, ModuleEvaluator, Outcome, Verdict
 
@@ -213,6 +214,7 @@ def check_module(
             lint(module, file)
             check_shadowed_together(module, file)
             check_meaning(module, file)
+            apply_silences(file)
     return module
 
 

@@ -52,6 +52,7 @@ TITLES: Mapping[str, Text] = {
     "R044": Text(zh="不属于规则语言的写法", en="CEL that is not part of the rule language"),
     "R045": Text(zh="案例与预期不符", en="a case that fails"),
     "R046": Text(zh="案例缺失或没有预期", en="cases that are missing or expect nothing"),
+    "R047": Text(zh="静默有误或没有作用", en="a silence that is wrong or silences nothing"),
     "R048": Text(zh="城市服务用不了的模块", en="a module that the city's services cannot use"),
     "R070": Text(zh="永远不会成立的规则", en="a rule that can never fire"),
     "R071": Text(zh="被遮蔽的规则", en="a rule that is shadowed"),
@@ -62,3 +63,6 @@ TITLES: Mapping[str, Text] = {
     "R076": Text(zh="案例没有覆盖的规则", en="a rule that no case covers"),
     "R077": Text(zh="案例没有覆盖的变更时刻", en="a change of the law that no case covers"),
 }
+
+SILENCED = frozenset({"R073", "R074", "R075"})
+"""Those of them that an author may silence, with a reason; see `modules.silence`."""
