@@ -23,6 +23,7 @@ from backend.services.medical_credit.model.emergency_access import EmergencyAcce
 from backend.services.medical_credit.model.hospital import EligibilityAnswer, HisMessage, UsedAssertion
 from backend.services.medical_credit.model.reconciliation import Reconciliation, Totals
 from backend.services.medical_credit.model.visit import Visit
+from backend.services.rules.model import RulebookReview
 from backend.services.talent_code.facts import BenefitFacts
 from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.redemption import Usage
@@ -120,6 +121,9 @@ EXAMPLES: dict[type[Document], Callable[[str, int], Document]] = {
     ),
     Claim: claim,
     Usage: lambda name, at_ms: Usage(id=name, expires_ms=at_ms),
+    RulebookReview: lambda name, at_ms: RulebookReview(
+        id=name, release="r", compared_with="o", requested=NOW, expires_ms=at_ms
+    ),
 }
 """A document of each kind that ends, with its date in milliseconds."""
 

@@ -80,7 +80,7 @@ def test_a_demonstration_is_signed_in_to_scanned_and_kept(environment: dict[str,
     began = time.monotonic()
     with running(*demo, environment=environment, folder=tmp_path) as (client, output):
         assert time.monotonic() - began < 10
-        assert "308 citizens, 0 of them new" in output.read_text()
+        assert "310 citizens, 0 of them new" in output.read_text()
         assert citizens_shown(output) == shown
         assert client.get("/v1/me", headers=headers).json()["identity_verified"] is True
 

@@ -83,6 +83,7 @@ def test_the_rank_of_each_route_is_known(app: Litestar) -> None:
     }
     assert ranks["decoration"] == {
         "/v1/me/health-code/history",
+        "/v1/me/health-code/explanation",
         "/v1/me/health-code/image.svg",
         "/v1/me/health-code/image.png",
         "/v1/me/talent-code/image.svg",

@@ -181,6 +181,7 @@ OWN_OBJECTS: dict[str, Callable[[Objects], str]] = {
     "POST /v1/me/visits/{visit_id:str}/payments": lambda own: own.visit,
 }
 OBJECTS_OF_THE_CITY = {
+    "GET /v1/me/benefits/{benefit:str}/explanation",
     "GET /v1/health-event-proposals/{proposal_id:str}",
     "GET /v1/identity-cases/{case_id:str}",
     "POST /v1/identity-cases/{case_id:str}/decisions",

@@ -197,8 +197,7 @@ class MongoStore:
 
     async def read_stored(self, kind: type[Document], part: Part, fields: Sequence[str]) -> AsyncIterator[StoredBatch]:
         """Yield the documents of a part as MongoDB sends them, with these fields and the id."""
-        ends = {sign: end for sign, end in (("$gt", part.after), ("$lte", part.up_to)) if end is not None}
-        query = {"_id": ends} if ends else {}
+        query = {"_id": {"$gt": part.after or ""} | ({} if part.up_to is None else {"$lte": part.up_to})}
         async with self._operation():
             cursor = self._collection(kind).find_raw_batches(query, dict.fromkeys(fields, 1), batch_size=READ_BATCH)
             async for batch in cursor:

@@ -11,6 +11,7 @@ from backend.codes.image import draw_png, draw_svg
 from backend.codes.signed_code import GenuineCode, issue_code, make_code_id
 from backend.security.keyring import Keyring
 from backend.services.health_code import code as health_code
+from backend.services.health_code.rule_modules import COLOURS
 from backend.services.talent_code.code import SIGN, make_claims, read_talent_code
 from tests.codes.scanners import (
     PAYLOAD,
@@ -83,7 +84,7 @@ def test_an_expired_code_still_contains_its_owner(keyring: Keyring) -> None:
 # ── health codes and talent codes ────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("colour", health_code.COLOURS)
+@pytest.mark.parametrize("colour", COLOURS)
 def test_a_health_code_is_not_accepted_as_a_talent_code(keyring: Keyring, colour: str) -> None:
     payload = issue_code(keyring, health_code.make_claims("Qm3k_x-7PaZ1", colour, NOON, 60))
     assert health_code.read_code(payload, keyring.jwks(), NOON, SKEW).outcome == "valid"
