@@ -202,3 +202,11 @@ def test_what_a_hospital_does_with_its_day_is_recorded_and_no_officer_is_named(
     acts = [(entry.action, entry.account) for entry in logged(scene.client)]
     assert ("medical_credit.day_reconciled", "hospital:HZ001") in acts
     assert ("medical_credit.records_exported", "hospital:HZ001") in acts
+
+
+def test_a_hospital_writes_its_file_without_the_settlements_of_the_city(system: System, records: str) -> None:
+    (settlement,) = (row for row in records.splitlines(keepends=True) if ",settlement," in row)
+    number = settlement.split(",")[2]
+    for row in ("", settlement.replace(number, "-"), settlement.replace(number, "")):
+        day = system.uploaded(records.replace(settlement, row))["reconciliation"]
+        assert day["differences"] == [], row
