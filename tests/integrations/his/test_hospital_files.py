@@ -115,6 +115,14 @@ def test_a_row_in_no_encoding_is_named(system: System) -> None:
         assert refused["errors"][0]["pointer"] == "row 3"
 
 
+@pytest.mark.parametrize("day", ["2026-11-30x", "2026-11-31", "20261130"])
+def test_a_day_that_is_no_date_is_refused_with_an_example(system: System, day: str) -> None:
+    path = f"{DAYS}/{day}"
+    for answer in (system.uploads(HEADER, day=path), system.get(path), system.get(f"{path}/records")):
+        (error,) = problem(answer, 400, "invalid-request")["errors"]
+        assert error == {"pointer": "day", "detail": "须为日期，如2026-11-24。"}
+
+
 def test_a_file_of_megabytes_is_read_and_one_beyond_the_limit_is_refused(system: System) -> None:
     rows = [f"V1,counter,{number:064},,,6.00,,,,,\n" for number in range(15_000)]
     day = system.uploaded(HEADER + "".join(rows))["reconciliation"]

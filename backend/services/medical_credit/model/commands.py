@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.city.id_number import RESIDENT_CARD, DocumentKind, IdentityDocument
-from backend.i18n import yuan
+from backend.i18n import Text, yuan
 from backend.services.medical_credit.facts import VisitKind
 from backend.services.medical_credit.model import problems
 from backend.services.medical_credit.model.enrolment import Terms
@@ -158,10 +158,15 @@ def _is_known(visit: Visit, command: Command, event: str) -> bool:
         case CounterPayment():
             paid = visit.counter_payment(command.id)
             if paid is not None and paid.amount_fen != command.amount_fen:
-                raise _other_amount(command.id)
+                raise problems.LineChanged(
+                    zh=f"窗口支付号{command.id}重复，但金额不同。",
+                    en=f"Counter payment {command.id} was already reported with another amount.",
+                )
             return paid is not None
         case WithdrawCounterPayment():
             paid = visit.counter_payment(command.id)
+            if paid is not None:
+                _check_whole(paid, command)
             return paid is not None and paid.withdrawn_at is not None
         case ReportSettlement() | ReportCancellation():
             return is_reported(visit, command)
@@ -253,17 +258,22 @@ def _without_counter_payment(visit: Visit, command: WithdrawCounterPayment, now:
         raise problems.UnknownLine(
             zh=f"没有找到窗口支付{command.id}。", en=f"The visit has no counter payment {command.id}.", line=command.id
         )
-    if command.amount_fen not in (None, paid.amount_fen):
-        raise _other_amount(command.id)
     withdrawn = replace(paid, withdrawn_at=now, mistaken=command.mistaken)
     payments = tuple(withdrawn if one is paid else one for one in visit.counter_payments)
     return _with_counter_payments(visit, payments, now)
 
 
-def _other_amount(payment: str) -> problems.LineChanged:
-    return problems.LineChanged(
-        zh=f"窗口支付号{payment}重复，但金额不同。",
-        en=f"Counter payment {payment} was already reported with another amount.",
+def _check_whole(paid: CounterPayment, command: WithdrawCounterPayment) -> None:
+    if command.amount_fen not in (None, paid.amount_fen):
+        raise problems.WithdrawalDiffers(partial_withdrawal(paid))
+
+
+def partial_withdrawal(paid: CounterPayment) -> Text:
+    """Return the text for a payment at the counter of which only a part, or more than it, is withdrawn."""
+    return Text(
+        zh=f"窗口支付{paid.id}为{yuan(paid.amount_fen)}元，只能全额撤销；如金额有误，请全额撤销后以新的编号重新报告。",
+        en=f"Counter payment {paid.id} is of {yuan(paid.amount_fen)} yuan and can only be withdrawn as a whole; "
+        "then report what was kept under another id.",
     )
 
 

@@ -12,8 +12,8 @@ V1,counter,P1,,,6.00,,,,2026-03-02,
 
 `record` is `charge`, `credit`, `adjustment`, `settlement` (`id` is the id of the insurance settlement, `amount` the
 medical fee) or `counter` (a payment at the hospital's counter). A hospital whose visits the city settles may leave out
-settlements, or their ids. A visit is listed in the file of the day on which it was settled. `account` includes the family account. A settlement with the same id and the opposite amounts cancels it;
-likewise a counter payment.
+settlements, or their ids. A visit is listed in the file of the day on which it was settled. `account` includes the
+family account. A settlement with the same id and the opposite amounts cancels it; likewise a counter payment.
 The columns `day` and `patient` (the number of the identity document) may be missing or empty; what they hold is
 compared. Our own file leaves `patient` empty.
 
