@@ -218,3 +218,10 @@ def test_a_hospital_writes_its_file_without_the_settlements_of_the_city(system: 
     for row in ("", settlement.replace(number, "-"), settlement.replace(number, "")):
         day = system.uploaded(records.replace(settlement, row))["reconciliation"]
         assert day["differences"] == [], row
+
+
+def test_an_officer_who_mistypes_a_day_is_told_how_it_is_written(scene: Scene, sign_in: SignIn) -> None:
+    officer = sign_in("13800000008", roles=["operator"])
+    for path in ("", "/file", "/page"):
+        answer = scene.client.get(f"/v1/reconciliations/HZ001/2026-11-30x{path}", headers=officer)
+        assert problem(answer, 400, "invalid-request")["errors"][0]["pointer"] == "day", path
