@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from backend.i18n import Text
-from backend.services.medical_credit.model.commands import Command, WithdrawCounterPayment, partial_withdrawal
+from backend.services.medical_credit.model.commands import Command, WithdrawCounterPayment
 from backend.services.medical_credit.model.visit import CounterPayment, Visit
 from integrations.his import mapping
 from integrations.his.fhir.context import RequestContext
@@ -59,10 +59,8 @@ def _parse_payment_notice_update(
     def commands(visit: Visit | None) -> Sequence[Command]:
         paid = _payment_at(existing_visit(visit), position)
         is_active = status == "active"
-        if not is_active and amount_fen != paid.amount_fen:
-            raise unprocessable(_PATHS["amount"], partial_withdrawal(paid), "business-rule")
-        is_other = amount_fen != paid.amount_fen or contradicts(context.hospital, resource, "payment", paid.id)
-        if is_other or (is_active and paid.withdrawn_at is not None):
+        is_other = contradicts(context.hospital, resource, "payment", paid.id)
+        if is_other or (is_active and (amount_fen != paid.amount_fen or paid.withdrawn_at is not None)):
             raise unprocessable(
                 "PaymentNotice",
                 Text(
@@ -71,7 +69,7 @@ def _parse_payment_notice_update(
                 ),
                 "business-rule",
             )
-        return [] if is_active else [WithdrawCounterPayment(paid.id, mistaken=status == "entered-in-error")]
+        return [] if is_active else [WithdrawCounterPayment(paid.id, amount_fen, mistaken=status == "entered-in-error")]
 
     return VisitWrite(
         resource_type="PaymentNotice", visit_id=visit_id, commands=commands, resource_id=lambda _visit: notice_id

@@ -9,6 +9,7 @@ from backend.city.upstream import UpstreamTimeout
 from backend.security.identity import Caller
 from backend.services.medical_credit.api.hospital import MAX_FILE_BYTES
 from backend.services.medical_credit.model.hospital import DAYS_READ, DAYS_WRITE, Hospital
+from backend.services.medical_credit.model.visit import CounterPayment, Line
 from backend.services.medical_credit.ports import SettlementRecord
 from integrations.his.fhir.scopes import grant_scopes
 from tests.conftest import SignIn
@@ -225,3 +226,22 @@ def test_an_officer_who_mistypes_a_day_is_told_how_it_is_written(scene: Scene, s
     for path in ("", "/file", "/page"):
         answer = scene.client.get(f"/v1/reconciliations/HZ001/2026-11-30x{path}", headers=officer)
         assert problem(answer, 400, "invalid-request")["errors"][0]["pointer"] == "day", path
+
+
+def test_a_late_payment_stays_in_the_day_of_the_settlement_and_a_late_credit_moves_the_visit(
+    scene: Scene, system: System, records: str
+) -> None:
+    next_day = f"{DAYS}/2022-04-21"
+    scene.time_passes(days=1)
+    scene.send(CounterPayment("P9", 100, scene.clock.now))
+    scene.advanced()
+    assert ",counter,P9," in system.get(f"{DAY}/records").text
+    assert system.get(f"{next_day}/records").text == HEADER
+    scene.send(Line("C9", "credit", "", "退费", -100, scene.clock.now, "L1"))
+    scene.advanced()
+    moved = system.get(f"{next_day}/records").text
+    assert set(records.splitlines()) - set(moved.splitlines()) == {
+        row for row in records.splitlines() if ",settlement," in row
+    }
+    assert ",credit,C9," in moved
+    assert system.get(f"{DAY}/records").text == HEADER

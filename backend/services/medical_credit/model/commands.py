@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.city.id_number import RESIDENT_CARD, DocumentKind, IdentityDocument
-from backend.i18n import Text, yuan
+from backend.i18n import yuan
 from backend.services.medical_credit.facts import VisitKind
 from backend.services.medical_credit.model import problems
 from backend.services.medical_credit.model.enrolment import Terms
@@ -265,16 +265,12 @@ def _without_counter_payment(visit: Visit, command: WithdrawCounterPayment, now:
 
 def _check_whole(paid: CounterPayment, command: WithdrawCounterPayment) -> None:
     if command.amount_fen not in (None, paid.amount_fen):
-        raise problems.WithdrawalDiffers(partial_withdrawal(paid))
-
-
-def partial_withdrawal(paid: CounterPayment) -> Text:
-    """Return the text for a payment at the counter of which only a part, or more than it, is withdrawn."""
-    return Text(
-        zh=f"窗口支付{paid.id}为{yuan(paid.amount_fen)}元，只能全额撤销；如金额有误，请全额撤销后以新的编号重新报告。",
-        en=f"Counter payment {paid.id} is of {yuan(paid.amount_fen)} yuan and can only be withdrawn as a whole; "
-        "then report what was kept under another id.",
-    )
+        amount = yuan(paid.amount_fen)
+        raise problems.WithdrawalDiffers(
+            zh=f"窗口支付{paid.id}为{amount}元，只能全额撤销；如金额有误，请全额撤销后以新的编号重新报告。",
+            en=f"Counter payment {paid.id} is of {amount} yuan and can only be withdrawn as a whole; "
+            "then report what was kept under another id.",
+        )
 
 
 def _with_line(visit: Visit, line: Line, terms: Terms, now: datetime) -> Visit:
