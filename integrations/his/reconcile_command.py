@@ -42,7 +42,10 @@ def reconcile_(hospital: str, day: datetime, file: Path | None, encoding: str | 
     resolve it through the API.
     """
     if file is None:
-        click.echo(run_in_city(lambda city: _our_records(city, hospital, day)), nl=False)
+        records = run_in_city(lambda city: _our_records(city, hospital, day))
+        click.echo(records, nl=False)
+        if records.count("\n") == 1:
+            click.echo(f"No visit of {hospital} was settled on {day.date()}, from midnight in the city.", err=True)
         return
     try:
         text = decode_file(file.read_bytes(), encoding)

@@ -39,7 +39,8 @@ _TIMEOUT_SECONDS = 120
 def try_(hospital: str, fhir: str | None, mllp: str | None, key: str | None, patient: str | None, no_run: bool) -> None:
     """Run a first visit of HOSPITAL against a running city, and print each step and its answer.
 
-    The output is a shell script, with the answers as comments: pasted into a shell, it runs another visit.
+    The output is a shell script, with the answers as comments: pasted into a shell, it runs another visit. The title of
+    each step is printed on stderr meanwhile.
     """
     settings = load_settings()
     connection = Connection(
@@ -98,13 +99,16 @@ def _check_servers(connection: Connection) -> None:
 
 
 def _run(steps: Sequence[Step]) -> tuple[list[str], bool]:
-    """Run the steps in one shell up to the first that fails; return their outputs, and whether the last failed."""
-    script = BEGIN + "".join(f"{step.script()}echo '{_MARK}'\n" for step in steps) + END
+    """Run the steps in one shell up to the first that fails; return their outputs, and whether the last failed.
+
+    The title of each step is printed on stderr as it begins.
+    """
+    marked = (f"echo {shlex.quote(step.title)} >&3\n{step.script()}echo '{_MARK}'\n" for step in steps)
+    script = "exec 3>&2 2>&1\n" + BEGIN + "".join(marked) + END
     try:
         done = subprocess.run(  # noqa: S603  the script is ours
             ["bash", "-c", script],  # noqa: S607  the reader's own shell
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
             text=True,
             timeout=_TIMEOUT_SECONDS,
             check=False,

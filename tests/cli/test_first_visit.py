@@ -48,6 +48,9 @@ def test_a_first_visit_runs_over_both_interfaces_and_is_printed_as_a_script(
             listener.stop()
     assert tried.returncode == 0, script + tried.stderr
     assert f"PATIENT={patient}" in script
+    titles = re.findall(r"^STEP='(.*)'$", script, re.MULTILINE)
+    assert tried.stderr.splitlines() == titles
+    assert [title.split(".")[0] for title in titles] == [str(number) for number in range(1, len(titles) + 1)]
     assert re.findall(r"^#   MSA\|(\w\w)", script, re.MULTILINE) == ["AA"] * 5
     answers = re.sub(r"^#   ", "", script, flags=re.MULTILINE)
     assert len(re.findall(r'^    "resourceType":', answers, re.MULTILINE)) == 9

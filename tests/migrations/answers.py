@@ -25,6 +25,8 @@ REWORDED = frozenset({"message", "word", "label", "title", "remedy"})
 
 ADDED = frozenset(
     {
+        ("Invoice", "extension"),
+        ("benefits", "asking"),
         ("me", "level"),
         ("me", "roles_waiting"),
         ("talent", "account_usable_from"),

@@ -42,7 +42,7 @@ _HEAD = (
 )
 
 
-@get("/v1/reconciliations/{hospital:str}/{day:date}/page", guards=[operator], media_type="text/html")
+@get("/v1/reconciliations/{hospital:str}/{day:str}/page", guards=[operator], media_type="text/html")
 async def show_reconciliation_page(
     request: CitizenRequest, city: NamedDependency[City], hospital: FromPath[str], day: FromPath[date]
 ) -> Response[str]:

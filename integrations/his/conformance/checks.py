@@ -89,6 +89,10 @@ class CheckSuite:
         self.checks.append(Check(check.__name__, description, severity, check))
         return check
 
+    def names(self) -> dict[str, str]:
+        """Return the description of each check by its name."""
+        return {one.name: one.description for one in self.checks}
+
     async def run(self, tester: object, only: Sequence[str] = ()) -> list[Result]:
         """Run all checks, or those that `only` names, one after the other."""
         return [await self._run_check(check, tester) for check in self.checks if not only or check.name in only]

@@ -15,12 +15,22 @@ from rich.table import Table
 from integrations.his.conformance.checks import Report, Result, as_json, as_markdown, summary
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from integrations.his.hl7v2.syntax import Encoding
 
 
-@click.command("conformance")
+class _CommandWithChecks(click.Command):
+    """A command whose help lists the checks; they are imported only for it, because they would delay every command."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_epilog(ctx, formatter)
+        for interface, names in _checks(mllp=True, fhir=True).items():
+            with formatter.section(f"Checks of --{interface}"):
+                formatter.write_dl(list(names.items()))
+
+
+@click.command("conformance", cls=_CommandWithChecks)
 @click.option("--fhir", help="Base URL of a FHIR server, such as http://127.0.0.1:8000/fhir")
 @click.option("--mllp", help="HOST:PORT of an MLLP listener.")
 @click.option("--hospital", required=True, help="The hospital code to send as.")
@@ -43,7 +53,7 @@ if TYPE_CHECKING:
     help="Encoding of the HL7 v2 messages.",
 )
 @click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="File for the report, .md or .json")
-@click.option("--only", multiple=True, help="Name of a check to run; may be repeated.")
+@click.option("--only", multiple=True, help="Name of a check to run, from the list below; may be repeated.")
 def conformance(
     fhir: str | None,
     mllp: str | None,
@@ -57,10 +67,11 @@ def conformance(
     """Test a system with valid and invalid messages of every kind, and print the results.
 
     Creates visits of the test patient and cancels them at the end. Exits with 1 if a mandatory check fails, and with 2
-    if no check could be run.
+    if no check could be run, also because --only names one that the interface does not have.
     """
     if not fhir and not mllp:
         raise click.UsageError("--fhir, --mllp or both are required")
+    _check_names(only, _checks(mllp=bool(mllp), fhir=bool(fhir)))
     results: list[Result] = []
     if mllp:
         results.extend(_check_mllp(mllp, hospital, patient, encoding, only))
@@ -74,6 +85,30 @@ def conformance(
         click.echo(f"Report written to {report}.")
     if run.failed:
         raise click.exceptions.Exit(1)
+
+
+def _checks(*, mllp: bool, fhir: bool) -> dict[str, dict[str, str]]:
+    """Return the names and descriptions of the checks of each interface that is tested."""
+    found: dict[str, dict[str, str]] = {}
+    if mllp:
+        from integrations.his.conformance.mllp_checks import CHECKS as MLLP_CHECKS
+
+        found["mllp"] = MLLP_CHECKS.names()
+    if fhir:
+        from integrations.his.conformance.fhir_checks import CHECKS as FHIR_CHECKS
+
+        found["fhir"] = FHIR_CHECKS.names()
+    return found
+
+
+def _check_names(only: Sequence[str], checks: Mapping[str, Mapping[str, str]]) -> None:
+    """Raise UsageError for a name that no check of the tested interfaces has."""
+    known = [name for names in checks.values() for name in names]
+    unknown = [name for name in only if name not in known]
+    if unknown:
+        listed = "\n".join(f"  {name}" for name in known)
+        interfaces = " and ".join(f"--{name}" for name in checks)
+        raise click.UsageError(f"{interfaces} has no check {', '.join(unknown)}; the checks are:\n{listed}")
 
 
 def _check_mllp(target: str, hospital: str, patient: str, encoding: Encoding, only: Sequence[str]) -> list[Result]:

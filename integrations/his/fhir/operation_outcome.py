@@ -87,6 +87,7 @@ _PROBLEM_ISSUE_TYPES: dict[type[Problem], str] = {
     problems.VisitPaid: "business-rule",
     problems.VisitBeingPaid: "business-rule",
     problems.VisitSettled: "business-rule",
+    problems.WithdrawalDiffers: "business-rule",
 }
 """The IssueType of Problems for which FHIR has a more specific one than for their status."""
 
@@ -120,6 +121,7 @@ _ELEMENTS_AT_FAULT: dict[type[Problem], tuple[str, ...]] = {
     problems.SettlementDiffers: ("ClaimResponse.total",),
     problems.SettlementUnbalanced: ("ClaimResponse.total",),
     problems.UnknownSettlement: ("ClaimResponse.identifier",),
+    problems.WithdrawalDiffers: ("PaymentNotice.amount.value",),
 }
 """The element at fault of each resource type, for Problems that are about one element."""
 

@@ -59,8 +59,8 @@ def _parse_payment_notice_update(
     def commands(visit: Visit | None) -> Sequence[Command]:
         paid = _payment_at(existing_visit(visit), position)
         is_active = status == "active"
-        is_other = amount_fen != paid.amount_fen or contradicts(context.hospital, resource, "payment", paid.id)
-        if is_other or (is_active and paid.withdrawn_at is not None):
+        is_other = contradicts(context.hospital, resource, "payment", paid.id)
+        if is_other or (is_active and (amount_fen != paid.amount_fen or paid.withdrawn_at is not None)):
             raise unprocessable(
                 "PaymentNotice",
                 Text(
@@ -69,7 +69,7 @@ def _parse_payment_notice_update(
                 ),
                 "business-rule",
             )
-        return [] if is_active else [WithdrawCounterPayment(paid.id, mistaken=status == "entered-in-error")]
+        return [] if is_active else [WithdrawCounterPayment(paid.id, amount_fen, mistaken=status == "entered-in-error")]
 
     return VisitWrite(
         resource_type="PaymentNotice", visit_id=visit_id, commands=commands, resource_id=lambda _visit: notice_id

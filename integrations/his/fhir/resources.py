@@ -22,6 +22,9 @@ from integrations.his.mapping import ACT_CODES
 
 ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
 PRICE_COMPONENT = "urn:chengma:price-component"
+SETTLEMENT_NUMBER = "urn:chengma:fhir:settlement"
+"""The extension of an Invoice with the insurance's number of the settlement (setl_id)."""
+
 INSURER: Json = {"display": "城市先看病后付费 · the city's pay-later scheme"}
 
 
@@ -177,6 +180,9 @@ def invoice(context: RequestContext, visit: Visit, *, with_lines: bool = True) -
     if status in ("issued", "balanced") and visit.settlement is not None and visit.bill is not None:
         split = visit.settlement.split
         resource["date"] = format_instant(visit.bill.issued_at)
+        if split.settlement_id:  # no identifier, because it is not a number of the Invoice, by which one searches
+            number = {"system": context.system("settlement"), "value": split.settlement_id}
+            resource["extension"] = [{"url": SETTLEMENT_NUMBER, "valueIdentifier": number}]
         resource["totalPriceComponent"] = _components(visit)
         resource["totalNet"] = money(visit.bill.cash_fen)
         resource["totalGross"] = money(split.medfee_fen)

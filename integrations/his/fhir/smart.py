@@ -30,6 +30,12 @@ MAX_FORM_BYTES = 20_000
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 FORM = "application/x-www-form-urlencoded"
 
+_UNKNOWN_CLIENT = (
+    "no connected hospital has this code (iss) and a key with this name (kid) for this algorithm (alg); "
+    "chengma his hospitals add and set print the names of the keys"
+)
+"""It does not tell which of them is wrong, because that would disclose who is connected."""
+
 AnyRequest = Request[Any, Any, State]
 
 
@@ -102,7 +108,7 @@ async def _authenticate_client(city: City, assertion: str, audience: str, remote
     hospital = await city.store.get(Hospital, client) if isinstance(client, str) and len(client) <= 64 else None  # noqa: PLR2004  the longest hospital code
     key = None if hospital is None or not hospital.enabled else await _key(hospital, header, remote_keys)
     if hospital is None or key is None:
-        raise TokenError("invalid_client", "no enabled client is registered with this key")
+        raise TokenError("invalid_client", _UNKNOWN_CLIENT)
     claims = _verified(assertion, key, audience, client)
     expires = _expiry(claims, now, city.settings.clock_skew_seconds)
     jti = claims["jti"]

@@ -92,7 +92,7 @@ def acknowledge(
     del msh[1]  # MSH-1 is the delimiter itself
     msa = ["MSA", code, header.field(10).raw]
     if message.is_before_2_5:  # MSA-3 was withdrawn later
-        msa += [escape(_in_both_languages(error, MAX_TEXT_BEFORE_2_5), syntax) for error in errors[:1]]
+        msa += [escape(_message_before_2_5(error), syntax) for error in errors[:1]]
         segments = _error_before_2_5([error for error in errors if error.severity == "E"][:MAX_ERRORS], syntax)
     else:
         segments = [_error(error, syntax) for error in errors[:MAX_ERRORS]]
@@ -104,7 +104,7 @@ def acknowledge(
 def _error_before_2_5(errors: Sequence[Hl7Error], syntax: Syntax) -> list[list[str]]:
     """Return the ERR segment, whose only field repeats: the location, and the code as its fourth component (ELD).
 
-    It cannot say that something is only a warning, so warnings are in MSA-3 alone.
+    It cannot say that something is only a warning, so warnings are in MSA-3 alone, which begins with their severity.
     """
     places: list[str] = []
     for error in errors:
@@ -132,7 +132,21 @@ def _error(error: Hl7Error, syntax: Syntax) -> list[str]:
     ]
 
 
+def _message_before_2_5(error: Hl7Error) -> str:
+    """Return MSA-3 before version 2.5: severity and code in a form that programs can read, and the text."""
+    prefix = f"{error.severity} {error.code} "
+    return prefix + _in_both_languages(error, MAX_TEXT_BEFORE_2_5 - len(prefix))
+
+
 def _in_both_languages(error: Hl7Error, length: int) -> str:
-    """Return the Chinese and the English text of an error, cut at this length; half of it is left for English."""
+    """Return the Chinese and the English text of an error, cut at this length; half of it is left for English.
+
+    English is cut after a word, unless that loses half of its place.
+    """
     zh, en = error.text.zh, error.text.en
-    return f"{zh[: max(length // 2, length - 1 - len(en))]} {en}"[:length]
+    zh = zh[: max(length // 2, length - 1 - len(en))]
+    place = length - 1 - len(zh)
+    if len(en) > place:
+        words = en[: place + 1].rpartition(" ")[0]
+        en = words.rstrip(",;:") if len(words) > place // 2 else en[:place]
+    return f"{zh} {en}"

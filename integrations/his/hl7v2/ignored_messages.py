@@ -33,14 +33,16 @@ MAX_AGE = timedelta(days=3)
 """How long an outpatient or emergency registration counts as open: many hospitals send no discharge for it. A stay
 counts as open until it is discharged."""
 
+# Both fit into MSA-3, the only place of a warning before version 2.5.
 _NOT_A_PAYER = Text(
     zh="该患者未使用先看病后付费，消息已接收，不作处理",
-    en="this patient does not pay later; the message was accepted and ignored",
+    en="this patient does not pay later; message ignored",
 )
 _NO_DOCUMENT = Text(
-    zh="PID-3中没有可识别的证件（证件类型见接入说明），消息已接收，不作处理",
-    en="PID-3 has no identity document of a known type; the message was accepted and ignored",
+    zh="PID-3无可识别类型的证件，消息已接收，不作处理",
+    en="PID-3: no document of a known type; ignored",
 )
+
 _CLOSING = ("ADT^A03", "BAR^P06")
 _OLDEST_FIRST = Order("received_ms")
 

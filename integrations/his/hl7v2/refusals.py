@@ -34,6 +34,7 @@ _CONDITION_CODES: dict[type[Problem], ConditionCode] = {
     problems.VisitChanged: "205",
     problems.OtherPatient: "205",
     problems.LineExceeded: "102",
+    problems.WithdrawalDiffers: "102",
     problems.CannotPayLater: "206",
     problems.DeskTokensRefused: "206",
     problems.VisitCancelled: "206",
@@ -95,7 +96,7 @@ def refuse_command(hospital: Hospital, problem: Problem, location: Location) -> 
         location = Location("PV1", 1, 44)
     if isinstance(problem, problems.UnknownLine):
         location = Location("FT1", location.sequence, REFERENCE)
-    if isinstance(problem, problems.LineExceeded):
+    if isinstance(problem, problems.LineExceeded | problems.WithdrawalDiffers):
         location = Location("FT1", location.sequence, AMOUNT)
     if isinstance(problem, _EARLY):
         return ProcessingResult("AA", "waiting", (Hl7Error(location, code, problem.detail, "W"),))

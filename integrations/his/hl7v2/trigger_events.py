@@ -84,7 +84,7 @@ def _unsupported_version(part: Part) -> Hl7Error:
     first, last = VERSIONS[0], VERSIONS[-1]
     text = Text(
         zh=f"{part.location}：不支持该版本，请使用{first}至{last}",
-        en=f"{part.location}: this version is not supported; use {first} to {last}",
+        en=f"{part.location}: version not supported; use {first} to {last}",
     )
     return Hl7Error(part.location, "203", text)
 

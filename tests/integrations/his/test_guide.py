@@ -14,6 +14,7 @@ import integrations.his.fhir.routes  # noqa: F401  its Problems
 from backend.paylater.statement import TRANSFER_TITLES, TransferRepair
 from backend.problems import Problem
 from backend.services.medical_credit.api.hospital import MAX_FILE_BYTES
+from backend.services.medical_credit.eligibility import terms_of
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.hospital_file import COLUMNS, MAX_ROWS, OPTIONAL_COLUMNS, RECORDS, read_file
 from backend.services.medical_credit.model.problems import NotEligible
@@ -23,6 +24,7 @@ from integrations.his.conformance.mllp_checks import CHECKS as MLLP_CHECKS
 from integrations.his.hl7v2.errors import CONDITION_CODES
 from integrations.his.hl7v2.trigger_events import _PARSERS
 from integrations.his.mapping import TRANSACTIONS
+from integrations.insurance.sandbox import MAX_BALANCE_FEN
 from tests.conftest import ROOT
 from tests.integrations.his.fhir.hospital_system import HospitalSystem
 from tests.integrations.his.hospital import last_reply
@@ -100,7 +102,10 @@ def test_the_hl7_examples_are_accepted_in_their_order(scene: Scene, patient: Pat
         assert "\rERR" not in answer, f"{text}\n{answer}"
 
 
-def test_the_fhir_examples_are_accepted_in_their_order(scene: Scene, patient: Patient, first: HospitalSystem) -> None:
+def test_the_fhir_examples_are_accepted_in_their_order_and_leave_a_bill(
+    scene: Scene, patient: Patient, first: HospitalSystem
+) -> None:
+    scene.insurance.set_balance(patient.id_number, MAX_BALANCE_FEN)
     scene.clock.now = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
     code = scene.client.post("/v1/me/medical-credit/desk-tokens", headers=patient).json()["code"]
     visit = ""
@@ -116,14 +121,17 @@ def test_the_fhir_examples_are_accepted_in_their_order(scene: Scene, patient: Pa
         assert answer.status_code == (200 if method == "PUT" else 201), f"{text}\n{answer.text}"
         visit = visit or (answer.json()["id"] if resource["resourceType"] == "Encounter" else "")
     scene.advanced("F1")
-    assert first.read(f"Invoice/{visit}")["totalNet"]["value"] > 0
+    invoice = first.read(f"Invoice/{visit}")
+    assert (invoice["status"], invoice["totalNet"]["value"] > 0) == ("issued", True)
+    assert invoice["extension"][0]["url"] in GUIDE
     assert first.found("CoverageEligibilityResponse?identifier=E1")[0]["insurance"][0]["inforce"]
 
 
 def test_the_example_of_a_token_request_yields_a_token_of_five_minutes(scene: Scene) -> None:
     ((_, form),) = examples("form")
     private = ec.generate_private_key(ec.SECP384R1())
-    key = ECAlgorithm.to_jwk(private.public_key(), as_dict=True) | {"kid": "k1"}
+    (header, claims) = (text for _, text in examples("jsonc"))
+    key = ECAlgorithm.to_jwk(private.public_key(), as_dict=True) | {"kid": json.loads(header)["kid"]}
 
     async def register() -> None:
         hospital = await scene.city.store.get(Hospital, scene.first.id)
@@ -131,15 +139,9 @@ def test_the_example_of_a_token_request_yields_a_token_of_five_minutes(scene: Sc
         await scene.city.store.replace(replace(hospital, jwks={"keys": [key]}))
 
     scene.call(register)
-    hospital, now = scene.first.id, int(scene.clock.now.timestamp())
-    claims = {
-        "iss": hospital,
-        "sub": hospital,
-        "aud": "http://testserver.local/fhir/token",
-        "exp": now + 240,
-        "jti": "1",
-    }
-    assertion = jwt.encode(claims, private, "ES384", {"kid": "k1"})
+    text = claims.replace("HZ002", scene.first.id).replace("http://127.0.0.1:8000", "http://testserver.local")
+    scene.clock.now = datetime.fromtimestamp(json.loads(text)["exp"] - 240, UTC)
+    assertion = jwt.encode(json.loads(text), private, "ES384", json.loads(header))
     fields = dict(line.split("=", 1) for line in form.replace("ASSERTION", assertion).splitlines())
     answer = scene.client.post("/fhir/token", data=fields)
     assert (answer.json()["scope"], answer.json()["expires_in"]) == ("system/*.cruds", 300), answer.text
@@ -149,6 +151,18 @@ def test_the_outputs_of_the_conformance_kit_count_all_checks() -> None:
     shown = re.findall(r"^(\d+) of (\d+) checks passed, 0 mandatory checks failed\.$", GUIDE, re.MULTILINE)
     mllp, both = len(MLLP_CHECKS.checks), len(MLLP_CHECKS.checks) + len(FHIR_CHECKS.checks)
     assert shown == [(str(mllp), str(mllp)), (str(both), str(both))]
+
+
+def test_the_guide_names_all_checks_of_the_conformance_kit() -> None:
+    assert [
+        one.name for suite in (MLLP_CHECKS, FHIR_CHECKS) for one in suite.checks if f"`{one.name}`" not in GUIDE
+    ] == []
+
+
+def test_the_time_that_the_guide_names_for_late_charges_is_that_of_the_terms(scene: Scene) -> None:
+    minutes = terms_of(scene.city, scene.clock.now)("late_charges_minutes")
+    assert {int(found) for found in re.findall(r"(\d+) minutes", GUIDE)} >= {minutes}
+    assert GUIDE.count(f"{minutes} minutes from") >= 3
 
 
 def test_the_example_of_the_days_file_is_read_and_each_column_and_record_is_explained() -> None:

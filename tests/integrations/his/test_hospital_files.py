@@ -9,6 +9,7 @@ from backend.city.upstream import UpstreamTimeout
 from backend.security.identity import Caller
 from backend.services.medical_credit.api.hospital import MAX_FILE_BYTES
 from backend.services.medical_credit.model.hospital import DAYS_READ, DAYS_WRITE, Hospital
+from backend.services.medical_credit.model.visit import CounterPayment, Line
 from backend.services.medical_credit.ports import SettlementRecord
 from integrations.his.fhir.scopes import grant_scopes
 from tests.conftest import SignIn
@@ -115,6 +116,14 @@ def test_a_row_in_no_encoding_is_named(system: System) -> None:
         assert refused["errors"][0]["pointer"] == "row 3"
 
 
+@pytest.mark.parametrize("day", ["2026-11-30x", "2026-11-31", "20261130"])
+def test_a_day_that_is_no_date_is_refused_with_an_example(system: System, day: str) -> None:
+    path = f"{DAYS}/{day}"
+    for answer in (system.uploads(HEADER, day=path), system.get(path), system.get(f"{path}/records")):
+        (error,) = problem(answer, 400, "invalid-request")["errors"]
+        assert error == {"pointer": "day", "detail": "须为日期，如2026-11-24。"}
+
+
 def test_a_file_of_megabytes_is_read_and_one_beyond_the_limit_is_refused(system: System) -> None:
     rows = [f"V1,counter,{number:064},,,6.00,,,,,\n" for number in range(15_000)]
     day = system.uploaded(HEADER + "".join(rows))["reconciliation"]
@@ -202,3 +211,37 @@ def test_what_a_hospital_does_with_its_day_is_recorded_and_no_officer_is_named(
     acts = [(entry.action, entry.account) for entry in logged(scene.client)]
     assert ("medical_credit.day_reconciled", "hospital:HZ001") in acts
     assert ("medical_credit.records_exported", "hospital:HZ001") in acts
+
+
+def test_a_hospital_writes_its_file_without_the_settlements_of_the_city(system: System, records: str) -> None:
+    (settlement,) = (row for row in records.splitlines(keepends=True) if ",settlement," in row)
+    number = settlement.split(",")[2]
+    for row in ("", settlement.replace(number, "-"), settlement.replace(number, "")):
+        day = system.uploaded(records.replace(settlement, row))["reconciliation"]
+        assert day["differences"] == [], row
+
+
+def test_an_officer_who_mistypes_a_day_is_told_how_it_is_written(scene: Scene, sign_in: SignIn) -> None:
+    officer = sign_in("13800000008", roles=["operator"])
+    for path in ("", "/file", "/page"):
+        answer = scene.client.get(f"/v1/reconciliations/HZ001/2026-11-30x{path}", headers=officer)
+        assert problem(answer, 400, "invalid-request")["errors"][0]["pointer"] == "day", path
+
+
+def test_a_late_payment_stays_in_the_day_of_the_settlement_and_a_late_credit_moves_the_visit(
+    scene: Scene, system: System, records: str
+) -> None:
+    next_day = f"{DAYS}/2022-04-21"
+    scene.time_passes(days=1)
+    scene.send(CounterPayment("P9", 100, scene.clock.now))
+    scene.advanced()
+    assert ",counter,P9," in system.get(f"{DAY}/records").text
+    assert system.get(f"{next_day}/records").text == HEADER
+    scene.send(Line("C9", "credit", "", "退费", -100, scene.clock.now, "L1"))
+    scene.advanced()
+    moved = system.get(f"{next_day}/records").text
+    assert set(records.splitlines()) - set(moved.splitlines()) == {
+        row for row in records.splitlines() if ",settlement," in row
+    }
+    assert ",credit,C9," in moved
+    assert system.get(f"{DAY}/records").text == HEADER

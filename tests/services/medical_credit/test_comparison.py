@@ -214,7 +214,8 @@ def test_a_settlement_that_differs_at_the_hospital_is_reported_with_both_cash_sh
     other = replace(visit, settlement=replace(visit.settlement, split=replace(visit.settlement.split, cash_fen=30_00)))
     unsettled = replace(visit, settlement=None)
     assert amounts(compared([visit], [other])) == [("settlement_differs", "S-V1", 35_00, 30_00)]
-    assert amounts(compared([visit], [unsettled])) == [("settlement_missing_at_hospital", "S-V1", 35_00, None)]
+    by_hospital = replace(visit, settled_by="hospital", closed_at=MIDNIGHT)
+    assert amounts(compared([by_hospital], [unsettled])) == [("settlement_missing_at_hospital", "S-V1", 35_00, None)]
     assert amounts(compared([unsettled], [visit], [])) == [("settled_but_open_here", "S-V1", None, 35_00)]
 
 

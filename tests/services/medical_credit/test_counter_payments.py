@@ -21,7 +21,7 @@ from backend.services.medical_credit.model.commands import (
     OpenVisit,
     WithdrawCounterPayment,
 )
-from backend.services.medical_credit.model.problems import LineChanged, UnknownLine
+from backend.services.medical_credit.model.problems import UnknownLine, WithdrawalDiffers
 from backend.services.medical_credit.model.visit import CounterPayment, Line, Visit, visit_id
 from backend.services.medical_credit.saga import visit_saga
 from tests.draws import draws
@@ -132,9 +132,11 @@ def test_only_a_payment_that_was_reported_is_withdrawn(scene: Scene, patient: Pa
     with pytest.raises(UnknownLine):
         scene.send(WithdrawCounterPayment("P1"))
     pays_at_counter(scene, 1_000)
-    with pytest.raises(LineChanged):
+    with pytest.raises(WithdrawalDiffers):
         scene.send(WithdrawCounterPayment("P1", amount_fen=999))
     assert scene.send(WithdrawCounterPayment("P1", amount_fen=1_000)).visit.counter_paid_fen() == 0
+    with pytest.raises(WithdrawalDiffers):
+        scene.send(WithdrawCounterPayment("P1", amount_fen=999))
 
 
 def test_an_overdue_bill_that_is_paid_at_the_counter_restores_pay_later(scene: Scene, patient: Patient) -> None:

@@ -198,7 +198,7 @@ DIFFERENCES: dict[str, tuple[Callable[[Day], Day], str, str]] = {
     ),
     # settlements at the hospital
     "a settlement is missing in the file": (
-        without(SETTLEMENT),
+        both(without(SETTLEMENT), ours(settled_by="hospital", closed_at=NOON)),
         "settlement_missing_at_hospital",
         "the hospital's file has no settlement of it",
     ),

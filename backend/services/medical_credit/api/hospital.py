@@ -37,7 +37,7 @@ MEDIA_TYPES = ("text/csv", "application/csv", "text/plain", "application/octet-s
 
 
 @put(
-    "/v1/hospital/days/{day:date}/file",
+    "/v1/hospital/days/{day:str}/file",
     guards=[hospital],
     request_max_body_size=MAX_FILE_BYTES,
     problems=(InvalidFile, UpstreamUnavailable, BodyTooLarge, UnsupportedMediaType),
@@ -75,14 +75,14 @@ async def list_own_days(
     return HospitalDayList([hospital_day_summary(one) for one in page.documents], page.cursor)
 
 
-@get("/v1/hospital/days/{day:date}", guards=[hospital])
+@get("/v1/hospital/days/{day:str}", guards=[hospital])
 async def show_own_day(request: CitizenRequest, city: NamedDependency[City], day: FromPath[date]) -> HospitalDay:
     """Show the differences of a day of the hospital, each with a sentence and its state."""
     own = await _connected_hospital(request, city, DAYS_READ)
     return hospital_day(await find_reconciliation(city, own.id, day))
 
 
-@get("/v1/hospital/days/{day:date}/records", guards=[hospital], media_type="text/csv")
+@get("/v1/hospital/days/{day:str}/records", guards=[hospital], media_type="text/csv")
 async def export_records_of_day(
     request: CitizenRequest, city: NamedDependency[City], day: FromPath[date]
 ) -> Response[str]:

@@ -45,7 +45,7 @@ operator, approver = role_guard("operator"), role_guard("approver")
 PAGE = 31
 
 
-@put("/v1/reconciliations/{hospital:str}/{day:date}", guards=[operator], problems=(InvalidFile, UpstreamUnavailable))
+@put("/v1/reconciliations/{hospital:str}/{day:str}", guards=[operator], problems=(InvalidFile, UpstreamUnavailable))
 async def reconcile_day(
     data: JSONBody[HospitalFile],
     request: CitizenRequest,
@@ -72,7 +72,7 @@ async def list_reconciliations(
     return ReconciliationList([reconciliation_summary(one) for one in page.documents], page.cursor)
 
 
-@get("/v1/reconciliations/{hospital:str}/{day:date}", guards=[operator])
+@get("/v1/reconciliations/{hospital:str}/{day:str}", guards=[operator])
 async def show_reconciliation(
     request: CitizenRequest, city: NamedDependency[City], hospital: FromPath[str], day: FromPath[date]
 ) -> ReconciliationDetails:
@@ -82,7 +82,7 @@ async def show_reconciliation(
     return reconciliation_details(found)
 
 
-@get("/v1/reconciliations/{hospital:str}/{day:date}/file", guards=[operator], media_type="text/csv")
+@get("/v1/reconciliations/{hospital:str}/{day:str}/file", guards=[operator], media_type="text/csv")
 async def export_our_records(
     request: CitizenRequest, city: NamedDependency[City], hospital: FromPath[str], day: FromPath[date]
 ) -> Response[str]:
@@ -93,7 +93,7 @@ async def export_our_records(
 
 
 @post(
-    "/v1/reconciliations/{hospital:str}/{day:date}/acceptances",
+    "/v1/reconciliations/{hospital:str}/{day:str}/acceptances",
     guards=[operator],
     status_code=200,
     problems=(NotAccepted, ConflictOfInterest),
@@ -117,7 +117,7 @@ async def accept_repairs(
 
 
 @post(
-    "/v1/reconciliations/{hospital:str}/{day:date}/approvals",
+    "/v1/reconciliations/{hospital:str}/{day:str}/approvals",
     guards=[approver],
     status_code=200,
     problems=(NotAccepted, SamePerson, ConflictOfInterest),

@@ -158,10 +158,15 @@ def _is_known(visit: Visit, command: Command, event: str) -> bool:
         case CounterPayment():
             paid = visit.counter_payment(command.id)
             if paid is not None and paid.amount_fen != command.amount_fen:
-                raise _other_amount(command.id)
+                raise problems.LineChanged(
+                    zh=f"窗口支付号{command.id}重复，但金额不同。",
+                    en=f"Counter payment {command.id} was already reported with another amount.",
+                )
             return paid is not None
         case WithdrawCounterPayment():
             paid = visit.counter_payment(command.id)
+            if paid is not None:
+                _check_whole(paid, command)
             return paid is not None and paid.withdrawn_at is not None
         case ReportSettlement() | ReportCancellation():
             return is_reported(visit, command)
@@ -253,18 +258,19 @@ def _without_counter_payment(visit: Visit, command: WithdrawCounterPayment, now:
         raise problems.UnknownLine(
             zh=f"没有找到窗口支付{command.id}。", en=f"The visit has no counter payment {command.id}.", line=command.id
         )
-    if command.amount_fen not in (None, paid.amount_fen):
-        raise _other_amount(command.id)
     withdrawn = replace(paid, withdrawn_at=now, mistaken=command.mistaken)
     payments = tuple(withdrawn if one is paid else one for one in visit.counter_payments)
     return _with_counter_payments(visit, payments, now)
 
 
-def _other_amount(payment: str) -> problems.LineChanged:
-    return problems.LineChanged(
-        zh=f"窗口支付号{payment}重复，但金额不同。",
-        en=f"Counter payment {payment} was already reported with another amount.",
-    )
+def _check_whole(paid: CounterPayment, command: WithdrawCounterPayment) -> None:
+    if command.amount_fen not in (None, paid.amount_fen):
+        amount = yuan(paid.amount_fen)
+        raise problems.WithdrawalDiffers(
+            zh=f"窗口支付{paid.id}为{amount}元，只能全额撤销；如金额有误，请全额撤销后以新的编号重新报告。",
+            en=f"Counter payment {paid.id} is of {amount} yuan and can only be withdrawn as a whole; "
+            "then report what was kept under another id.",
+        )
 
 
 def _with_line(visit: Visit, line: Line, terms: Terms, now: datetime) -> Visit:

@@ -8,11 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from zoneinfo import ZoneInfo
 
+from msgspec.structs import replace
+
 from backend.i18n import Text, decimal_yuan
 from backend.paylater.difference_texts import DifferingValue, differing_text, repeated_text
 from backend.paylater.ports import BankEntry
 from backend.paylater.statement import TransferDifference
 from backend.services.medical_credit.model.hospital_file import (
+    NO_SETTLEMENT,
     FiledLine,
     FiledPayment,
     FiledSettlement,
@@ -201,7 +204,7 @@ def _settlement_differences(visit: Visit, ours: FiledVisit, filed: FiledVisit, d
             en=f"The hospital cancelled its settlement of visit {visit.number}; {mine.id} is still in force here.",
         )
         yield difference("settlement_cancelled_at_hospital", where, mine.id, mine.cash_fen, None, detail)
-    elif mine is not None and mine.day == day:
+    elif mine is not None and mine.day == day and visit.settled_by == "hospital":
         detail = Text(
             zh=f"就诊{visit.number}我方已结算（{mine.id}），医院文件中没有结算记录。",
             en=f"Visit {visit.number} is settled here ({mine.id}); the hospital's file has no settlement of it.",
@@ -216,7 +219,10 @@ def _ids(settlements: Iterable[FiledSettlement]) -> str:
 def _filed_settlement_differences(
     visit: Visit, mine: FiledSettlement | None, theirs: FiledSettlement, day: date
 ) -> Iterator[Difference]:
-    """Yield the differences of a visit that the hospital has settled."""
+    """Yield the differences of a visit that the hospital has settled.
+
+    If the city settled it, the hospital may not know the number, nor the day.
+    """
     where, number = (visit.id, visit.number), visit.number
     if visit.cancelled_at is not None:
         detail = Text(
@@ -232,7 +238,11 @@ def _filed_settlement_differences(
         )
         yield difference("settled_but_open_here", where, theirs.id, None, theirs.cash_fen, detail)
     else:
-        named = [(Text(zh="结算号", en="number"), mine.id, theirs.id)] if mine.id != theirs.id else []
+        named: list[DifferingValue] = []
+        if (theirs.id, visit.settled_by) == (NO_SETTLEMENT, "city"):
+            theirs = replace(theirs, day=theirs.day or mine.day)
+        elif mine.id != theirs.id:
+            named = [(Text(zh="结算号", en="number"), mine.id, theirs.id)]
         pairs = zip(_SHARES, shares_of(mine), shares_of(theirs), strict=True)
         shares = [(name, decimal_yuan(fen), decimal_yuan(other)) for name, fen, other in pairs if fen != other]
         if what := [*named, *shares, *_other_day(mine.day, theirs.day or day)]:

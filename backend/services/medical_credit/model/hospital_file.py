@@ -11,9 +11,9 @@ V1,counter,P1,,,6.00,,,,2026-03-02,
 ```
 
 `record` is `charge`, `credit`, `adjustment`, `settlement` (`id` is the id of the insurance settlement, `amount` the
-medical fee) or `counter` (a payment at the hospital's counter). A visit is listed in the file of the day on which it
-was settled. `account` includes the family account. A settlement with the same id and the opposite amounts cancels it;
-likewise a counter payment.
+medical fee) or `counter` (a payment at the hospital's counter). A hospital whose visits the city settles may leave out
+settlements, or their ids. A visit is listed in the file of the day on which it was settled. `account` includes the
+family account. A settlement with the same id and the opposite amounts cancels it; likewise a counter payment.
 The columns `day` and `patient` (the number of the identity document) may be missing or empty; what they hold is
 compared. Our own file leaves `patient` empty.
 
@@ -48,7 +48,7 @@ ENCODINGS = {"utf-8": "utf-8", "utf8": "utf-8", "gbk": "gb18030", "gb2312": "gb1
 
 RECORDS = ("charge", "credit", "adjustment", "settlement", "counter")
 NO_SETTLEMENT = "-"
-"""The id of a settlement that the insurance did not number."""
+"""The id of a settlement that the insurance did not number, or whose number the hospital does not know."""
 
 _YUAN = re.compile(r"(-?)(\d{1,10})\.(\d{2})", re.ASCII)
 _MAX_NAME = 64 + 1 + 200
@@ -165,6 +165,8 @@ def _read_row(
         faults.append(FieldError(where, f"has {len(row)} columns, not {len(columns)}"))
         return
     values = {"day": "", "patient": ""} | dict(zip(columns, (value.strip() for value in row), strict=False))
+    if values["record"] == "settlement" and not values["id"]:
+        values["id"] = NO_SETTLEMENT
     before = len(faults)
     faults.extend(
         FieldError(f"{where}, {column}", f"must have 1 to {_MAX_NAME} characters")

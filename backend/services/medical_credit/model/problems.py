@@ -27,6 +27,10 @@ class LineChanged(Problem):
     """The visit already has a line with this id and other contents."""
 
 
+class WithdrawalDiffers(Problem):
+    """A withdrawal of a payment at the counter has another amount than the payment."""
+
+
 class LineExceeded(Problem):
     """A credit or adjustment exceeds what remains of the charge."""
 

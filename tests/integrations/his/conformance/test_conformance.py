@@ -11,9 +11,11 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
+from integrations.his.command import his
 from integrations.his.conformance.checks import CheckFailed
 from integrations.his.conformance.fhir_checks import CHECKS as FHIR_CHECKS
 from integrations.his.conformance.fhir_checks import FhirTester
@@ -86,6 +88,25 @@ def test_our_own_city_passes_every_check_of_a_hospital_in_enhanced_mode(own_city
 def test_a_run_without_a_target_fails_with_code_2(own_city: OwnCity) -> None:
     run = [sys.executable, "-m", "backend", "his", "conformance", "--hospital", "KIT01", "--patient", "x"]
     assert subprocess.run(run, env=own_city.environment, capture_output=True, check=False).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("target", "only"),
+    [(["--mllp", "127.0.0.1:1"], "nonsense"), (["--mllp", "127.0.0.1:1"], FHIR_CHECKS.checks[0].name)],
+    ids=["of no interface", "of the other interface"],
+)
+def test_a_check_that_does_not_exist_is_refused_with_the_names_of_all(target: list[str], only: str) -> None:
+    run = ["conformance", *target, "--hospital", "KIT01", "--patient", "x"]
+    names = [one.name for one in MLLP_CHECKS.checks]
+    refused = CliRunner().invoke(his, [*run, "--only", names[0], "--only", only])
+    assert refused.exit_code == 2
+    assert f"--mllp has no check {only}" in refused.output
+    assert [line.strip() for line in refused.output.splitlines() if line.startswith("  ")] == names
+
+
+def test_the_help_lists_all_checks() -> None:
+    shown = CliRunner().invoke(his, ["conformance", "--help"]).output
+    assert [one.name for suite in (MLLP_CHECKS, FHIR_CHECKS) for one in suite.checks if one.name not in shown] == []
 
 
 # ── faulty systems ──

@@ -22,7 +22,9 @@ def test_a_payment_at_the_counter_is_withdrawn(
     assert scene.advanced().owed_fen() == owed_fen
     expect_error(first.put(notice), 422, "business-rule", "PaymentNotice")
     other = {"value": 6, "currency": "CNY"}
-    expect_error(first.put(notice | {"status": status, "amount": other}), 422, "business-rule", "PaymentNotice")
+    partial = first.put(notice | {"status": status, "amount": other})
+    told = expect_error(partial, 409, "business-rule", "PaymentNotice.amount.value")
+    assert "P1 is of 5 yuan and can only be withdrawn as a whole" in told["diagnostics"]
     expect_error(first.put(notice | {"id": f"{notice['id']}9", "status": status}), 404, "not-found")
 
 

@@ -121,6 +121,17 @@ def test_a_registered_key_without_kid_is_named_by_its_thumbprint(scene: Scene, r
     assert "thumbprint" in refused.json()["error_description"]
 
 
+def test_a_refusal_names_what_to_check_and_is_the_same_for_a_key_and_for_a_hospital_that_are_unknown(
+    scene: Scene, request_token: SignIn
+) -> None:
+    key = Key()
+    register_keys(scene, key.public)
+    unknown_key = request_token(key.private, "other").json()["error_description"]
+    register(scene, enabled=False)
+    assert request_token(key.private, key.kid).json()["error_description"] == unknown_key
+    assert all(claim in unknown_key for claim in ("iss", "kid", "alg", "chengma his hospitals"))
+
+
 @pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
 def test_weak_algorithms_and_keys_are_refused(scene: Scene, request_token: SignIn) -> None:
     weak = rsa.generate_private_key(65_537, 1_024)  # noqa: S505  what must be refused

@@ -85,7 +85,7 @@ def errors_of(message: Message) -> list[Hl7Error]:
 def test_before_version_2_5_the_error_is_in_err_1_and_its_text_in_msa_3() -> None:
     message = parse_message(ADMISSION.replace("|2.5|", "|2.3.1|").encode(), "utf-8")
     reply = parse_message(acknowledge(message, "AE", errors_of(message)[:2], control_id="A-1", now=NOW), "utf-8")
-    assert reply.segment("MSA").field(3).text == "请补充必填的PID-8 PID-8 is required"
+    assert reply.segment("MSA").field(3).text == "E 101 请补充必填的PID-8 PID-8 is required"
     (error,) = reply.all("ERR")
     assert error.fields[1:] == ("PID^1^8^101&Required field missing&HL70357~PID^1^3^102&Data type error&HL70357",)
 
@@ -94,7 +94,7 @@ def test_before_version_2_5_a_warning_is_in_msa_3_alone() -> None:
     message = parse_message(ADMISSION.replace("|2.5|", "|2.4|").encode(), "utf-8")
     warning = Hl7Error(Location("FT1", 1, 11), "102", Text(zh="请核对", en="check it"), "W")
     reply = parse_message(acknowledge(message, "AA", [warning], control_id="A-1", now=NOW), "utf-8")
-    assert (reply.segment("MSA").field(3).text, reply.all("ERR")) == ("请核对 check it", ())
+    assert (reply.segment("MSA").field(3).text, reply.all("ERR")) == ("W 102 请核对 check it", ())
 
 
 def test_before_version_2_5_a_long_text_is_cut_in_both_languages() -> None:
@@ -102,7 +102,20 @@ def test_before_version_2_5_a_long_text_is_cut_in_both_languages() -> None:
     reply = parse_message(acknowledge(message, "AE", errors_of(message)[1:], control_id="A-1", now=NOW), "utf-8")
     text = reply.segment("MSA").field(3).text
     assert len(text) == 80
-    assert (text[:40], text[40:45]) == ("没有" * 20, " none")
+    assert text == f"E 102 {'没有' * 18}没 {'none' * 9}"
+
+
+def test_before_version_2_5_a_long_text_is_cut_after_an_english_word() -> None:
+    message = parse_message(ADMISSION.replace("|2.5|", "|2.4|").encode(), "utf-8")
+    text = Text(
+        zh="该患者未使用先看病后付费，消息已接收，不作处理",
+        en="this patient does not pay later; the message was accepted and ignored",
+    )
+    ignored = Hl7Error(Location("PID", 1, 3), "204", text, "I")
+    reply = parse_message(acknowledge(message, "AA", [ignored], control_id="A-1", now=NOW), "utf-8")
+    told = reply.segment("MSA").field(3).text
+    assert told == f"I 204 {text.zh} this patient does not pay later; the message was"
+    assert len(told) <= 80
 
 
 def test_the_answer_to_an_unsupported_version_says_in_both_languages_which_are_supported() -> None:
@@ -111,7 +124,7 @@ def test_the_answer_to_an_unsupported_version_says_in_both_languages_which_are_s
         check_header(message, development=False)
     reply = parse_message(acknowledge(message, "AR", [refused.value], control_id="A-1", now=NOW), "utf-8")
     text = reply.segment("MSA").field(3).text
-    assert text == "MSH-12：不支持该版本，请使用2.3至2.8 MSH-12: this version is not supported; use 2.3 to 2.8"
+    assert text == "E 203 MSH-12：不支持该版本，请使用2.3至2.8 MSH-12: version not supported; use 2.3 to 2.8"
 
 
 @pytest.mark.parametrize("version", ["2.5", "2.5.1", "2.6", "2.7", "2.7.1", "2.8"])

@@ -4,7 +4,7 @@ import pytest
 
 from tests.integrations.his.desk import allow, hl7, registration
 from tests.integrations.his.hl7v2.test_ignored_messages import STRANGER, Ward
-from tests.integrations.his.hospital import transaction
+from tests.integrations.his.hospital import Hl7System, transaction
 from tests.services.medical_credit.scene import Scene
 
 
@@ -58,3 +58,26 @@ def test_a_message_without_a_document_about_an_ignored_visit_is_ignored_with_its
     ward.send(without_document(ward))
     pid, pv1 = "PID|1||P-77^^^HIS^MR||王^小明", f"PV1|1|O{'|' * 17}V1"
     assert ward.send(ward.system.message("DFT^P03", pid, pv1, transaction("L1", "5.555"))) == ["AA"]
+
+
+@pytest.mark.parametrize(
+    ("patient", "told"),
+    [
+        (
+            STRANGER,
+            "I 204 该患者未使用先看病后付费，消息已接收，不作处理 this patient does not pay later; message ignored",
+        ),
+        ("", "W 204 PID-3无可识别类型的证件，消息已接收，不作处理 PID-3: no document of a known type; ignored"),
+    ],
+    ids=["not enrolled", "no document"],
+)
+def test_before_version_2_5_msa_3_alone_says_that_a_registration_is_ignored(
+    ward: Ward, patient: str, told: str
+) -> None:
+    system = Hl7System(patient=patient)
+    reply = ward.reply(system.registration("V1").replace("|P|2.5|", "|P|2.4|"))
+    assert (reply.segment("MSA").fields[1], reply.segment("MSA").field(3).text) == ("AA", told)
+    assert reply.all("ERR") == ()
+    ward.enrols()
+    opened = ward.reply(ward.system.registration("V2").replace("|P|2.5|", "|P|2.4|"))
+    assert opened.segment("MSA").fields[1::2] == ("AA",)

@@ -153,6 +153,22 @@ def test_a_withdrawal_with_an_id_of_its_own_names_the_payment_in_ft1_31(receivin
     assert [(one.id, one.withdrawn_at is not None) for one in paid] == [("P1", True), ("P2", False)]
 
 
+@pytest.mark.parametrize("is_withdrawn", [False, True], ids=["in force", "withdrawn already"])
+def test_a_part_of_a_payment_is_not_withdrawn_and_the_amount_of_the_payment_is_told(
+    receiving: ReceivingCity, *, is_withdrawn: bool
+) -> None:
+    system = Hl7System()
+    receiving.code(system.registration("W2"))
+    receiving.code(system.charge_message("W2", ft1("P7", "", "20.00", "", "PY")))
+    if is_withdrawn:
+        assert receiving.code(system.charge_message("W2", ft1("P8", "", "-20.00", "", "PY", "P7"))) == "AA"
+    refused = receiving.answer(system.charge_message("W2", ft1("P9", "", "-5.00", "", "PY", "P7")))
+    error = refused.segment("ERR")
+    assert (refused.segment("MSA").field(1).text, error.field(3).component(1).text) == ("AR", "102")
+    assert error.field(2).raw == "FT1^1^11"
+    assert "Counter payment P7 is of 20 yuan and can only be withdrawn as a whole" in error.field(8).text
+
+
 # whole messages
 
 
