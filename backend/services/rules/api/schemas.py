@@ -59,7 +59,7 @@ class ApprovalRequest(Struct, forbid_unknown_fields=True):
 class ActivationRequest(Struct, forbid_unknown_fields=True):
     """When the release is put in force: at once without `at`, or at that later instant."""
 
-    at: datetime | None = None
+    at: Annotated[datetime, Meta(tz=True)] | None = None
 
 
 class ReleaseSummary(Struct, frozen=True):

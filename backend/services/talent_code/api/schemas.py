@@ -1,7 +1,7 @@
 """Request and response Structs of the talent code's routes. Amounts are in fen, instants in UTC."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
@@ -141,6 +141,9 @@ class TalentCode(Struct, frozen=True, gc=False):
 
 BenefitName = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,63}$")]
 Homes = Annotated[int, Meta(ge=0, le=1_000)]
+Value = bool | Annotated[int, Meta(ge=-(2**53), le=2**53)] | Annotated[str, Meta(max_length=200)] | None
+Answer = Value | Annotated[list[dict[str, Value]], Meta(max_length=100)]
+"""What a person answers to a question of a benefit; what kind it must have is the benefit's."""
 
 
 class OfferedInstalment(Struct, frozen=True):
@@ -226,7 +229,7 @@ class OfferRequest(Struct, forbid_unknown_fields=True):
     """A benefit, and the answers to its questions by their names."""
 
     benefit: BenefitName
-    facts: dict[str, Any] = {}
+    facts: dict[str, Answer] = {}
     homes: Homes | None = None
 
 
@@ -279,7 +282,7 @@ class ClaimRequest(Struct, forbid_unknown_fields=True):
     benefit: BenefitName
     homes: Homes | None = None
     spent_fen: Fen | None = None
-    facts: dict[str, Any] = {}
+    facts: dict[str, Answer] = {}
 
 
 # ── officers ──
