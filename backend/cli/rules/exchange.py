@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from backend.cli.errors import load_settings, report_errors
-from backend.cli.language import AuthorCommand, AuthorError
+from backend.cli.language import AuthorCommand, AuthorError, say
 from backend.cli.rules.loading import load, unknown_module
 from backend.i18n import Text
 from backend.rulebook import InvalidRulebook, SourceFile, make_rulebook, read_file
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from backend.rulebook.exchange.module_text import ImportedModule
 
 CONFIG = "config.yaml"
+_NOT_WRITTEN = Text(
+    zh="未写入任何文件。导入得到的模块不能通过检查；所示各行在下列模块中：",
+    en="Nothing was written. The imported modules do not pass the check; these lines are in them:",
+)
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -53,7 +57,11 @@ def import_(files: tuple[Path, ...], folder: Path, value_sets: Path | None, sinc
         texts = {module.name: SourceFile(str(_path(folder, module.name)), module.text(), []) for module in made}
         if len(texts) < len(made):
             raise AuthorError(Text(zh="两个文件会导入为同名模块", en="two files would become modules of the same name"))
-        make_rulebook(texts, [], zone, strict=True)
+        try:
+            make_rulebook(texts, [], zone, strict=True)
+        except InvalidRulebook:
+            say(_NOT_WRITTEN)
+            raise
     for file in texts.values():
         if Path(file.path).exists():
             raise AuthorError(

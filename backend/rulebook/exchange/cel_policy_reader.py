@@ -14,7 +14,14 @@ from msgspec import Struct
 
 from backend.i18n import Text
 from backend.rulebook.exchange.cel_rewriting import Rewriter, Rewritten
-from backend.rulebook.exchange.module_text import ImportedFact, ImportedModule, ImportedRule, in_ascii, name_of
+from backend.rulebook.exchange.module_text import (
+    ImportedFact,
+    ImportedModule,
+    ImportedRule,
+    in_ascii,
+    name_of,
+    one_line,
+)
 from backend.rulebook.exchange.refusal import INEXPRESSIBLE, UNREADABLE, CannotExpress
 from backend.rulebook.language import syntax
 from backend.rulebook.language.checker import check
@@ -148,7 +155,7 @@ class _PolicyReader:
 
     def module(self, root: YamlValue) -> ImportedModule:
         entries = self._entries(root, _POLICY_KEYS)
-        name = self._scalar(entries, "name").text
+        name = one_line(self._scalar(entries, "name").text)
         self.struct = self._struct()
         if "rule" not in entries:
             raise CannotExpress(root.location, Text(zh="缺少 rule", en="`rule` is missing"), code=UNREADABLE)

@@ -29,6 +29,7 @@ MAX_PARTS = 2_000
 """The most parts of an expression after a choice or `reduce` was unfolded."""
 
 _INTEGER = re.compile(r"-?(?:0|[1-9]\d{0,15})", re.ASCII)
+_PATH = re.compile(r"[A-Za-z0-9_-]{1,80}(?:\.[A-Za-z0-9_-]{1,80}){0,9}", re.ASCII)
 _CURRENT, _ACCUMULATOR = "current", "accumulator"
 
 
@@ -110,7 +111,7 @@ def _operation(value: YamlMapping) -> Expression:
         message = Text(zh="此处应有且只有一个运算", en="expected one operation here")
         advice = Text(zh='形如 {"===": [..., ...]}', en='as in {"===": [..., ...]}')
         raise CannotExpress(value.location, message, advice, UNREADABLE)
-    if entry.key == "var" and isinstance(entry.value, YamlScalar):
+    if entry.key == "var" and isinstance(entry.value, YamlScalar) and _PATH.fullmatch(entry.value.text):
         return Var(entry.value.location, entry.value.text)
     if entry.key not in _OPERANDS or not isinstance(entry.value, YamlSequence):
         message = Text(zh=f"CertLogic 没有这样的运算：{entry.key}", en=f"CertLogic has no such operation: {entry.key}")

@@ -6,6 +6,7 @@ so each expression has three translations: whether it does not fail, whether it 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import pairwise
 
 from backend.i18n import Text
@@ -26,8 +27,10 @@ from backend.rulebook.exchange.formula import (
     total,
 )
 from backend.rulebook.exchange.refusal import CALENDAR, KIND, VALUE_SET, CannotExpress
+from backend.rulebook.language.types import MAX_FACT_DURATION
 from backend.rulebook.source import NO_HELP, Location
 
+_MAX_HOURS = MAX_FACT_DURATION // timedelta(hours=1)
 _BOOLEAN = ("===", "in", "!", *COMPARISONS, *DATES)
 
 
@@ -173,6 +176,8 @@ class Conditions:
         if unit.value in ("month", "year"):
             raise CannotExpress(part.location, _CALENDAR, _IN_DAYS, CALENDAR)
         hours = amount.value * UNITS[str(unit.value)]
+        if abs(hours) > _MAX_HOURS:
+            raise CannotExpress(amount.location, Text(zh="超过一个世纪", en="more than a century"))
         return Formula(f'{start.text} {"+" if hours > 0 else "-"} duration("{abs(hours)}h")', 4)
 
     def _start(self, part: Expression) -> Formula:

@@ -10,10 +10,18 @@ from backend.rulebook.exchange.certlogic_conditions import Conditions
 from backend.rulebook.exchange.certlogic_kinds import VALUE_SETS, Kind, kinds_of
 from backend.rulebook.exchange.fields import meaning_of
 from backend.rulebook.exchange.formula import AND, FALSE, TRUE, without_repetition
-from backend.rulebook.exchange.module_text import ImportedFact, ImportedModule, ImportedRule, in_ascii, name_of
+from backend.rulebook.exchange.module_text import (
+    ImportedFact,
+    ImportedModule,
+    ImportedRule,
+    in_ascii,
+    name_of,
+    one_line,
+)
 from backend.rulebook.exchange.refusal import UNREADABLE, CannotExpress
 from backend.rulebook.language.operation import EvaluationError
 from backend.rulebook.language.temporal import parse_instant
+from backend.rulebook.language.types import INSTANT_RANGE
 from backend.rulebook.modules.yaml_document import YamlMapping, YamlScalar, YamlSequence, YamlValue, read_document
 from backend.rulebook.source import Location, SourceFile
 
@@ -66,7 +74,7 @@ def read_json(file: SourceFile) -> YamlValue | None:
 def _module(root: YamlValue, value_sets: Mapping[str, Sequence[str]]) -> ImportedModule:
     if not isinstance(root, YamlMapping):
         raise _unreadable(root.location, Text(zh="此处应为一条 CertLogic 规则", en="expected a CertLogic rule"))
-    identifier, version = _text(root, "Identifier"), _text(root, "Version")
+    identifier, version = one_line(_text(root, "Identifier")), one_line(_text(root, "Version"))
     if _text(root, "Engine") != "CERTLOGIC":
         raise _unreadable(root.entries["Engine"].location, Text(zh="不是 CertLogic 规则", en="not a CertLogic rule"))
     logic = read_expression(_entry(root, "Logic"))
@@ -98,7 +106,7 @@ def _module(root: YamlValue, value_sets: Mapping[str, Sequence[str]]) -> Importe
         f"[{', '.join([*words, OUT_OF_FORCE])}]",
         rules,
         (OUT_OF_FORCE, otherwise),
-        (begins - _DAY).date(),
+        max(begins - _DAY, INSTANT_RANGE[0] + _DAY).date(),
         {name: values for name, values in lists.values() if values},
         source,
     )

@@ -12,6 +12,7 @@ from backend.i18n import Text
 from backend.rulebook.modules.field_reader import MAX_TEXT_CHARACTERS
 
 _WIDTH = 110
+_NAME_CHARACTERS = 80
 _TYPOGRAPHY = str.maketrans(
     {"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "…": "...", "{": "(", "}": ")"}
 )
@@ -87,6 +88,11 @@ def name_of(text: str) -> str:
     """Return a text as a part of a module's or fact's name: lower-case letters, digits and _."""
     name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
     return (name if name[:1].isalpha() else f"x_{name}")[:64].rstrip("_")
+
+
+def one_line(text: str) -> str:
+    """Return a name from a foreign file as a part of a sentence: in one line, short, without a figure's braces."""
+    return textwrap.shorten(text.translate(_TYPOGRAPHY), _NAME_CHARACTERS, placeholder=" ...")
 
 
 def in_ascii(text: str) -> str:

@@ -108,6 +108,12 @@ REFUSALS: dict[str, tuple[Json, str, str]] = {
         '"payload.v.0.dt"',
     ),
     "a part of an identifier": ({"===": [{"extractFromUVCI": [VAR, 1]}, "x"]}, "R121", '"==="'),
+    "a path that is no path": ({"var": "payload.v, from: person}"}, "R120", '"var"'),
+    "more than a century": (
+        {"after": [{"plusTime": [VAR, 99999, "day"]}, {"plusTime": [VAR, 0, "day"]}]},
+        "R121",
+        "99999",
+    ),
     "an unfolding without end": (
         {"===": [{"reduce": [[1] * 40, {"+": [{"var": "accumulator"}, {"var": "accumulator"}]}, 1]}, 1]},
         "R121",
@@ -132,6 +138,17 @@ def test_tabs_and_chinese_descriptions_are_read() -> None:
     text = rule_text(RECENT_DOSE, Description=described)
     rulebook, name = imported(json.dumps(json.loads(text), indent="\t", ensure_ascii=False))
     assert name in rulebook.modules
+
+
+def test_a_rule_may_be_in_force_from_the_first_day_that_rules_know() -> None:
+    rulebook, name = imported(rule_text(RECENT_DOSE, ValidFrom="1900-01-01T00:00:00Z"))
+    assert rulebook.evaluate(name, facts_from(rulebook.modules[name].facts, {}), instant_of(CLOCK)).result == "accepted"
+
+
+def test_an_identifier_adds_no_lines_to_the_module() -> None:
+    rulebook, name = imported(rule_text(RECENT_DOSE, Identifier="A\nstrategy: sum\n{x}"))
+    assert name == "certlogic.a_strategy_sum_x"
+    assert rulebook.modules[name].strategy == "first"
 
 
 def test_nothing_is_in_an_empty_value_set() -> None:

@@ -65,6 +65,23 @@ def test_one_refusal_writes_nothing_and_a_file_is_not_overwritten(files: Path) -
     assert (again.exit_code, "exists already" in again.output) == (1, True)
 
 
+def test_a_rule_that_nobody_can_pass_is_no_module(files: Path) -> None:
+    never = {"and": [{"var": "payload.v.0"}, {"!": [{"var": "payload.v.0"}]}]}
+    (files / "never.json").write_text(rule_text(never), encoding="utf-8")
+    refused = run("import", files / "never.json", "--to", files / "out")
+    assert "Nothing was written" in refused.output
+    assert "R070 'passes' can never fire" in refused.output
+    assert not (files / "out").exists()
+
+
+def test_files_as_notepad_saves_them_are_read_or_refused(files: Path) -> None:
+    text = rule_text(RECENT_DOSE).replace("\n", "\r\n").replace("dose\\u2019s day", "最后一剂")
+    (files / "bom.json").write_text(text, encoding="utf-8-sig")
+    assert run("import", files / "bom.json", "--to", files / "out").exit_code == 0
+    (files / "gbk.json").write_text(text, encoding="gbk")
+    assert "GBK" in run("import", files / "gbk.json", "--to", files / "gbk", language="zh").output
+
+
 def test_a_refusal_is_in_the_language_of_the_author(files: Path) -> None:
     refused = run("import", files / "course.json", "--to", files / "out", language="zh")
     assert "未提供值集 vaccines" in refused.output

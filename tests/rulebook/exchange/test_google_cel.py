@@ -37,7 +37,7 @@ def composed(rule: Json, without_match: str = '"none"') -> str:
 
 def decided_by_google(policy: str, name: str, facts: str) -> Json:
     """Return the decision of a policy's text, with a map of facts under one name."""
-    rule: Json = YAML(typ="safe").load(policy)["rule"]
+    rule: Json = YAML(typ="safe").load(policy)["rule"]  # pyright: ignore[reportUnknownMemberType]  untyped library
     environment = cel.NewEnv(variables={"now": cel.Type.TIMESTAMP})
     program = environment.compile(f"[dyn({facts})].map({name}, {composed(rule)})[0]")
     return program.eval(data={"now": DAY}).plain_value()
