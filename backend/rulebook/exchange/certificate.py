@@ -34,7 +34,7 @@ def facts_from(struct: type[Struct], data: Mapping[str, object]) -> Struct:
     for fact in declared_facts(struct):
         value = value_at(data, fact.source)
         if fact.type == "bool" and not fact.optional:
-            found[fact.name] = is_truthy(value)
+            found[fact.name] = bool(value)  # Python and CertLogic hold the same values to be true
         elif value is not None:
             found[fact.name] = _converted(fact, value)
     try:
@@ -54,11 +54,6 @@ def value_at(data: object, path: str) -> object:
         else:
             return None
     return data
-
-
-def is_truthy(value: object) -> bool:
-    """Return whether CertLogic holds a value to be true: all but false, null, 0 and what is empty."""
-    return bool(value)
 
 
 def _converted(fact: DeclaredFact, value: object) -> Any:  # noqa: ANN401  a value of the facts

@@ -15,8 +15,10 @@ from backend.rulebook.source import Location
 
 COMPARISONS = {"<": "<", ">": ">", "<=": "<=", ">=": ">="}
 DATES = {"after": ">", "before": "<", "not-after": "<=", "not-before": ">="}
-UNITS = {"year": 8_766, "month": 730, "day": 24, "hour": 1}
-"""The units of `plusTime`; the hours of a day are exact, those of months and years are not used."""
+HOURS = {"day": 24, "hour": 1}
+"""The units of `plusTime` that are always as long, in hours."""
+
+CALENDAR_UNITS = ("month", "year")
 
 _OPERANDS = {
     "if": (3, 3), "===": (2, 2), "in": (2, 2), "+": (2, 2), "and": (2, 99), "!": (1, 1), "plusTime": (3, 3),

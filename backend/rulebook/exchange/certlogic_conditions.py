@@ -11,7 +11,17 @@ from itertools import pairwise
 
 from backend.i18n import Text
 from backend.rulebook.exchange.certificate import CLOCK, instant_of
-from backend.rulebook.exchange.certlogic import COMPARISONS, DATES, UNITS, Array, Expression, Literal, Operation, Var
+from backend.rulebook.exchange.certlogic import (
+    CALENDAR_UNITS,
+    COMPARISONS,
+    DATES,
+    HOURS,
+    Array,
+    Expression,
+    Literal,
+    Operation,
+    Var,
+)
 from backend.rulebook.exchange.certlogic_kinds import VALUE_SETS, Kind
 from backend.rulebook.exchange.formula import (
     CONDITIONAL,
@@ -168,14 +178,14 @@ class Conditions:
         amount, unit = part.operands[1:]
         if not isinstance(amount, Literal) or type(amount.value) is not int or not isinstance(unit, Literal):
             raise _inexpressible(part.location, "plusTime")
-        if unit.value not in UNITS:
+        if unit.value not in (*HOURS, *CALENDAR_UNITS):
             message = Text(zh=f"没有单位 {unit.value}", en=f"there is no unit {unit.value}")
             raise CannotExpress(unit.location, message, code=CALENDAR)
         if not amount.value:
             return start
-        if unit.value in ("month", "year"):
+        if unit.value in CALENDAR_UNITS:
             raise CannotExpress(part.location, _CALENDAR, _IN_DAYS, CALENDAR)
-        hours = amount.value * UNITS[str(unit.value)]
+        hours = amount.value * HOURS[str(unit.value)]
         if abs(hours) > _MAX_HOURS:
             raise CannotExpress(amount.location, Text(zh="超过一个世纪", en="more than a century"))
         return Formula(f'{start.text} {"+" if hours > 0 else "-"} duration("{abs(hours)}h")', 4)

@@ -1,7 +1,6 @@
 """Export to CertLogic: each rule of a module as a rule whose `Logic` is its condition."""
 
 import textwrap
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -11,7 +10,7 @@ from msgspec import Struct
 from backend.i18n import Text
 from backend.rulebook.exchange.certificate import CLOCK
 from backend.rulebook.exchange.certlogic import COMPARISONS
-from backend.rulebook.exchange.refusal import CALENDAR, CannotExpress
+from backend.rulebook.exchange.refusal import CALENDAR, INEXPRESSIBLE, CannotExpress
 from backend.rulebook.language.calendar import AGE
 from backend.rulebook.language.tree import Apply, Conditional, Constant, Field, Has, Items, Logic, Macro, Node, Variable
 from backend.rulebook.language.types import EPOCH, Type, fields_of, microseconds
@@ -222,14 +221,9 @@ class _Writer:
 
     def _refused(self, node: Node, what: str) -> CannotExpress:
         message = Text(zh=f"CertLogic 无法表达 `{what}`", en=f"CertLogic cannot express `{what}`")
-        code = CALENDAR if isinstance(node, Apply) and node.name == AGE else "R121"
+        code = CALENDAR if isinstance(node, Apply) and node.name == AGE else INEXPRESSIBLE
         return CannotExpress(Conditions(self.file).location(self.rule, node), message, code=code)
 
 
 def _stamp(instant: datetime) -> str:
     return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def paths_of(rules: Sequence[dict[str, Json]]) -> set[str]:
-    """Return the paths that exported rules read."""
-    return {path for rule in rules for path in rule["AffectedFields"]}
