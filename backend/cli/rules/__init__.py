@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from keyword import iskeyword
 from typing import cast
 
 import click
@@ -28,8 +29,10 @@ _COMMANDS = {
     "case": "case",
     "diff": "diff",
     "replay": "replay",
+    "import": "exchange",
+    "export": "exchange",
 }
-"""The module of each command; its function has the name of the command."""
+"""The module of each command; its function has the name of the command, with a `_` if it is a word of Python."""
 
 
 class _RulesGroup(click.Group):
@@ -44,7 +47,7 @@ class _RulesGroup(click.Group):
         if cmd_name not in _COMMANDS:
             return super().get_command(ctx, cmd_name)
         module = importlib.import_module(f"{__name__}.{_COMMANDS[cmd_name]}")
-        return cast("click.Command", getattr(module, cmd_name))
+        return cast("click.Command", getattr(module, f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name))
 
 
 @click.group(cls=_RulesGroup, help="Check, test, explain and publish the rule modules.")
