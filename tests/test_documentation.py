@@ -208,9 +208,8 @@ def as_shown(script: str, screen: str) -> str:
 
 def put_the_benefit() -> str:
     """Return the shell function that adds the guide's benefit to the rules."""
-    *_, module, cases = re.findall(
-        r"^```yaml\n(.*?)^```$", PAGES["docs/add-a-rule-module.md"], re.DOTALL | re.MULTILINE
-    )
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", PAGES["docs/add-a-rule-module.md"], re.DOTALL | re.MULTILINE)
+    module, cases = (block for block in blocks if block.startswith("module: talent_code.benefits.furnishing"))
     folder = "rules/talent_code/benefits"
     files = {f"{folder}/furnishing.yaml": module, f"{folder}/furnishing.cases.yaml": cases}
     writing = "".join(f"cat > {name} <<'EOF_OF_FILE'\n{text}EOF_OF_FILE\n" for name, text in files.items())

@@ -93,6 +93,7 @@ def test_two_days_of_the_same_rules_are_compared() -> None:
 
 
 def test_without_the_solver_the_author_learns_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CI", raising=False)
     monkeypatch.setattr("backend.rulebook.prover.find_spec", lambda _name: None)
     found = run("prove", str(OLD))
     assert found.exit_code == 1

@@ -30,6 +30,9 @@ ROUNDS = (1, 3, 9)
 """Factors of the number of draws: the later ones are for laws with a rule that has not fired yet."""
 
 
+YEAR, MAX_AGE = timedelta(days=365), 100
+
+
 def figures_of(module: Module, day: date) -> dict[str, Any]:
     dated = {name: parameter.on(day) for name, parameter in module.parameters.items()}
     return {name: value.value for name, value in dated.items() if value is not None}
@@ -41,6 +44,13 @@ def random_case(module: Module, day: date) -> some.SearchStrategy[tuple[Any, dat
     spans = [figure for figure in figures if isinstance(figure, timedelta)]
     written = [int(number) for rule in module.rules for number in re.findall(r"\b\d{1,9}\b", rule.text)]
     numbers = [*written, *(figure for figure in figures if type(figure) is int)]
+    if any("age(" in rule.text for rule in module.rules):
+        spans += [
+            YEAR * years + YEAR // 365 * (years // 4)
+            for number in numbers
+            for years in (number, number + 1)
+            if 0 < years < MAX_AGE
+        ]
     at = datetime.combine(day, time(12, 30), CITY).astimezone(UTC)
     return some.tuples(random_facts(module.facts, instants_near(at, spans), numbers), some.just(at))
 

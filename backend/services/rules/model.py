@@ -137,7 +137,7 @@ class SeenPart(Struct, frozen=True):
 class RulebookApproval(AuditedDocument, kw_only=True):
     """Who approved a release against the one then in force, when, and what they saw. It never changes.
 
-    `account` and `person` are the ids of the approver's account and Person, `review` is the digest of the review.
+    `approver` and `approver_person` are the ids of their account and of their Person, `review` is the review's digest.
     """
 
     collection: ClassVar[str] = "rulebook_approvals"
@@ -150,8 +150,8 @@ class RulebookApproval(AuditedDocument, kw_only=True):
 
     release: str
     compared_with: str
-    account: str
-    person: str
+    approver: str
+    approver_person: str
     at: datetime
     review: str
     seen: tuple[SeenPart, ...]

@@ -12,8 +12,8 @@ from tests.services.health_code.scene import Client, Scene, id_number, stored
 
 SINCE = datetime(2022, 1, 1, tzinfo=UTC)
 FOURTEEN_DAYS, ONE_DAY = (
-    "isolation:\n    - {from: 2020-02-11, value: 14d",
-    "isolation:\n    - {from: 2020-02-11, value: 1d",
+    "label: {zh: 隔离时间, en: Isolation}\n    unit: days\n    values:\n      - {from: 2020-02-11, value: 14d",
+    "label: {zh: 隔离时间, en: Isolation}\n    unit: days\n    values:\n      - {from: 2020-02-11, value: 1d",
 )
 
 

@@ -183,8 +183,7 @@ class Scene:
     # ── time and rules ──
 
     def time_passes(self, **span: float) -> None:
-        """Let time pass once the jobs under way have ended, then sweep until nothing is due."""
-        self.call(self.wait_for_jobs)
+        """Let time pass, then sweep until nothing is due."""
         self.clock.now += timedelta(**span)
         self.call(self._sweep)
 

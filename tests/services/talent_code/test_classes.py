@@ -334,6 +334,7 @@ def test_a_notice_that_could_not_be_sent_is_retried_with_growing_pauses(scene: S
     doctor = scene.citizen()
     scene.has(doctor, DOCTOR)
     scene.declares(doctor, DOCTOR)
+    scene.call(scene.wait_for_jobs)  # the first attempt must have ended before the clock moves
     for pause in (10, 20, 40):
         attempts = notices.attempts
         scene.time_passes(seconds=pause - 0.001)

@@ -16,7 +16,7 @@ def replayed(scene: Scene, draft: Rulebook) -> ReplayReport:
 
 def test_claims_are_decided_again_on_the_facts_that_they_keep(scene: Scene) -> None:
     scene.claimed(scene.talent(DOCTOR), "monthly_rent")
-    lower = draft_of("talent_code.benefits.monthly_rent", "value: 250000,", "value: 200000,")
+    lower = draft_of("talent_code.benefits.monthly_rent", "value: 2_500 yuan,", "value: 2_000 yuan,")
     modules = {one.module: one for one in replayed(scene, lower).modules}
     claims = modules["talent_code.benefits.monthly_rent"]
     assert [(cell.decided, cell.draft, cell.count) for cell in claims.results] == [("250_000", "200_000", 1)]

@@ -179,7 +179,7 @@ def activation_log(pointer: RulebookPointer) -> ActivationLog:
 def approval_of(approval: RulebookApproval) -> Approval:
     """Return an approval as it is shown."""
     acknowledged = {part.name: part.acknowledged for part in approval.seen if part.acknowledged}
-    return Approval(approval.account, approval.at, approval.review, acknowledged)
+    return Approval(approval.approver, approval.at, approval.review, acknowledged)
 
 
 def review_details(review: RulebookReview, approval: RulebookApproval | None) -> Review:
