@@ -98,7 +98,7 @@ def _info(struct: type[Struct], name: str) -> msgspec.structs.FieldInfo:
 @cache
 def _max_length(struct: type[Struct], name: str) -> int | None:
     notes = getattr(_info(struct, name).type, "__metadata__", ())
-    return cast("int | None", next((note.max_length for note in notes if isinstance(note, msgspec.Meta)), None))
+    return next((note.max_length for note in notes if isinstance(note, msgspec.Meta)), None)
 
 
 @dataclass
