@@ -17,6 +17,7 @@ from typing import Any, cast
 
 from backend.rulebook.language.calendar import anniversary_of
 from backend.rulebook.language.extremum import MIRRORED, extremum_of, hoistable_macros, is_plain_field
+from backend.rulebook.language.generated import parse_generated
 from backend.rulebook.language.tree import (
     Apply,
     Conditional,
@@ -74,7 +75,7 @@ class _CodeGenerator:
     def function(self) -> Decide:
         source = "def decide(facts, now):\n    soon = never\n    fired = 0\n"
         source += "\n".join(self.lines) + "\n    return fired, soon\n"
-        module = _Constants(self.constants).visit(ast.parse(source))
+        module = _Constants(self.constants).visit(parse_generated(source))
         code = compile(module, "<rulebook>", "exec")
         inner = next(constant for constant in code.co_consts if isinstance(constant, CodeType))
         return FunctionType(

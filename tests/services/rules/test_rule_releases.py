@@ -103,7 +103,7 @@ def test_each_fault_is_reported_at_its_file_line_and_column(client: Client, auth
     ("change", "fault"),
     [
         ({COLOUR: None}, "the module 'health_code.colour' is missing"),
-        ({COLOUR: ("result: [green", "result: [blue, green")}, "the city knows only these results"),
+        ({COLOUR: ("result: [green", "result: [blue, green")}, "no rule has the result 'blue'"),
         ({"other.yaml": "[" * 50_000}, "other.yaml:1:"),
         ({"other.yaml": "a\0b"}, "other.yaml:1:"),
         ({"Health-code/colour.yaml": RULES[COLOUR]}, "Health-code/colour.yaml:"),
