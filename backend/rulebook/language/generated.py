@@ -1,6 +1,6 @@
 """Parses generated Python, in one thread at a time.
 
-Two threads that parse at once share CPython 3.11's count of the recursion depth, and one of them fails with SystemError.
+Two threads that parse at once share CPython 3.11's count of the recursion depth, and one fails with SystemError.
 """
 
 import ast
