@@ -13,7 +13,7 @@ import msgspec
 from backend.cli.errors import load_settings
 from backend.cli.language import AuthorCommand, AuthorError, AuthorOption, language
 from backend.cli.rules.instants import instant
-from backend.cli.rules.loading import load, needed_modules, rulebook_in_force
+from backend.cli.rules.loading import load, needed_modules, rulebook_in_force, unknown_module
 from backend.cli.rules.printed_explanation import Printer
 from backend.i18n import Text
 from backend.rulebook.explanation.details import explanation_details
@@ -129,10 +129,7 @@ def explain(
     settings = load_settings()
     rulebook = load(settings, folder, strict=False) if folder is not None else rulebook_in_force(settings)
     if module not in rulebook.modules:
-        known = ", ".join(sorted(rulebook.modules))
-        raise AuthorError(
-            Text(zh=f"没有模块 {module!r}；可用的有：{known}", en=f"there is no module {module!r}; use one of: {known}")
-        )
+        raise unknown_module(module, rulebook)
     facts = _facts(rulebook.modules[module], given, person, at)
     at, day, zone = at or datetime.now(UTC), on.date() if on else None, ZoneInfo(settings.time_zone)
     chosen = chosen or language()

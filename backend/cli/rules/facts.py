@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import asdict
 
 from backend.cli.errors import load_settings
-from backend.cli.rules.loading import load, needed_modules
+from backend.cli.rules.loading import load, needed_modules, unknown_module
 from backend.rulebook.editor.functions import FUNCTIONS, VARIABLES
 from backend.rulebook.editor.reference import Fact, list_facts, parameter_values
 from backend.rulebook.needs import facts_of
@@ -36,8 +36,7 @@ def facts(module: str | None, *, as_json: bool) -> None:
     else:
         rulebook = load(load_settings(), None, strict=False)
         if module not in rulebook.modules:
-            known = ", ".join(sorted(rulebook.modules))
-            raise click.ClickException(f"there is no module {module!r}; use one of: {known}")
+            raise unknown_module(module, rulebook)
         chosen = rulebook.modules[module]
         structs = [chosen.facts]
     if as_json:

@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.i18n import Text
+from backend.rulebook.language.temporal import duration_text
 
 Effect = Literal["none", "wording", "result"]
 GROUPED_FROM = 10_000
@@ -144,7 +145,7 @@ def written(value: Any) -> str:  # noqa: ANN401  any value of a module
         case int() if abs(value) >= GROUPED_FROM:
             return f"{value:_}"
         case timedelta():
-            return _span(value)
+            return duration_text(value)
         case Text():
             return value.zh if value.zh == value.en else f"{value.zh} / {value.en}"
         case list() | tuple():
@@ -159,13 +160,3 @@ def written(value: Any) -> str:  # noqa: ANN401  any value of a module
 def period(since: date | None, until: date | None) -> str:
     """Return a period as authors read it: `2020-02-11 – 2023-01-08`, with `…` for an open end."""
     return f"{since or '…'} – {until or '…'}"
-
-
-def _span(span: timedelta) -> str:
-    """Return a duration such as 14d or 1d12h."""
-    minutes, seconds = divmod(span.seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    parts = [(span.days, "d"), (hours, "h"), (minutes, "m")]
-    text = "".join(f"{number}{unit}" for number, unit in parts if number)
-    rest = seconds + span.microseconds / 1_000_000
-    return (text + (f"{rest:g}s" if rest else "")) or "0s"

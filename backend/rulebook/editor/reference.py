@@ -7,6 +7,7 @@ from typing import cast
 from msgspec import Struct
 
 from backend.i18n import Text
+from backend.rulebook.language.temporal import duration_text
 from backend.rulebook.language.types import INT64, Field, Type, Unit, fields_of
 from backend.rulebook.modules.module import Parameter
 from backend.rulebook.modules.units import UNITS
@@ -143,21 +144,10 @@ def value_text(value: object) -> str:
         case bool():
             return "true" if value else "false"
         case timedelta():
-            return span_text(value)
+            return duration_text(value)
         case datetime():
             return value.isoformat()
         case tuple() | list():
             return f"[{', '.join(map(value_text, cast('Sequence[object]', value)))}]"
         case _:
             return str(value)
-
-
-def span_text(span: timedelta) -> str:
-    """Return a duration as a rule module writes it, such as 14d, 1h30m or 90.5s."""
-    sign, span = ("-", -span) if span < timedelta() else ("", span)
-    minutes, seconds = divmod(span.seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    parts = [(span.days, "d"), (hours, "h"), (minutes, "m")]
-    text = "".join(f"{number}{unit}" for number, unit in parts if number)
-    rest = seconds + span.microseconds / 1_000_000
-    return sign + (text + (f"{rest:g}s" if rest else "") or "0s")

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from backend.i18n import Text, yuan
 from backend.rulebook.language.explainer import Failure
+from backend.rulebook.language.temporal import duration_text
 
 
 def display(value: object, zone: ZoneInfo) -> str:
@@ -23,7 +24,7 @@ def display(value: object, zone: ZoneInfo) -> str:
         case datetime():
             return value.astimezone(zone).isoformat(timespec="auto")
         case timedelta():
-            return span(value)
+            return duration_text(value)
         case list() | tuple():
             return f"[{', '.join(display(item, zone) for item in cast('Sequence[object]', value))}]"
         case Struct():
@@ -34,17 +35,6 @@ def display(value: object, zone: ZoneInfo) -> str:
             return f"fails: {value.reason}"
         case _:
             return str(value)
-
-
-def span(duration: timedelta) -> str:
-    """Return a duration as authors write it, such as `14d` or `1d12h`."""
-    sign, duration = ("-", -duration) if duration < timedelta() else ("", duration)
-    minutes, seconds = divmod(duration.seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    parts = [(duration.days, "d"), (hours, "h"), (minutes, "m")]
-    text = "".join(f"{number}{unit}" for number, unit in parts if number)
-    rest = seconds + duration.microseconds / 1_000_000
-    return sign + (text + (f"{rest:g}s" if rest else "") or "0s")
 
 
 def amount(name: str, number: int) -> Text:

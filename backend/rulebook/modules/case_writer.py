@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from backend.rulebook import Rulebook, Verdict
+from backend.rulebook.language.temporal import duration_text
 from backend.rulebook.language.tree import Constant, Field, Has, Node, walk
 from backend.rulebook.language.types import Type, fields_of
 from backend.rulebook.modules.case_reader import NEVER
@@ -140,7 +141,7 @@ def _value(value: Any, kind: Type, zone: ZoneInfo) -> str:  # noqa: ANN401  any 
         case datetime():
             return f'"{instant_yaml(value, zone)}"'
         case timedelta():
-            return _span(value)
+            return duration_text(value - value % _SECOND)
         case list() | tuple():
             assert kind.element is not None
             element = kind.element
@@ -151,13 +152,6 @@ def _value(value: Any, kind: Type, zone: ZoneInfo) -> str:  # noqa: ANN401  any 
             return _text(value)
         case _:
             return str(value)
-
-
-def _span(span: timedelta) -> str:
-    hours, rest = divmod(span.seconds, 3600)
-    minutes, seconds = divmod(rest, 60)
-    parts = ((span.days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s"))
-    return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
 
 
 def _text(text: str) -> str:

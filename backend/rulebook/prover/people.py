@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Struct, inspect
 
+from backend.rulebook.language.temporal import duration_text
 from backend.rulebook.language.types import EPOCH, MICROSECOND, Type, fields_of
 from backend.rulebook.prover.smt import Model
 from backend.rulebook.prover.symbols import (
@@ -23,6 +24,7 @@ from backend.rulebook.prover.symbols import (
     kind_of_field,
 )
 
+_SECOND = timedelta(seconds=1)
 _PLAIN_INSTANT = EPOCH + timedelta(days=10_957)  # 2000-01-01, for facts that no rule reads
 _WORD = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
 _OTHER_TEXTS = ("other", "A", "AA", "ABC", "0", "00", "000000", "a", "aa", "甲", "")
@@ -139,7 +141,7 @@ def yaml_of(value: Any, zone: ZoneInfo) -> str:  # noqa: ANN401  any fact
         case datetime():
             return f'"{value.astimezone(zone).isoformat()}"'
         case timedelta():
-            return span_text(value)
+            return duration_text(value - value % _SECOND)
         case str():
             return value if _WORD.fullmatch(value) else json.dumps(value, ensure_ascii=False)
         case list() | tuple():
@@ -168,11 +170,3 @@ def _stated(facts: Struct) -> Iterator[tuple[str, Any]]:
         value = getattr(facts, name)
         if value is not None and not (name in defaults and defaults[name] == value):
             yield name, value
-
-
-def span_text(span: timedelta) -> str:
-    """Return a duration as authors write it, such as 14d or 1h30m; parts of a second are not written."""
-    minutes, seconds = divmod(span.seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    parts = ((span.days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s"))
-    return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
