@@ -13,7 +13,7 @@ from msgspec import Struct
 from backend.rulebook import Rulebook, Verdict
 from backend.rulebook.language.temporal import duration_text
 from backend.rulebook.language.tree import Constant, Field, Has, Node, walk
-from backend.rulebook.language.types import Type, fields_of
+from backend.rulebook.language.types import fields_of
 from backend.rulebook.modules.case_reader import NEVER
 from backend.rulebook.modules.module import Module
 from backend.rulebook.modules.yaml_document import YamlMapping, YamlSequence, YamlValue
@@ -35,22 +35,15 @@ def case_yaml(
         lines.append(f"{margin}  on: {on}")
     given = f"{margin}  given: {facts_yaml(facts, zone)}"
     if len(given) > MAX_LINE:
-        fields = fields_of(type(facts))
-        parts = _differing(facts)
-        given = "\n".join(
-            [
-                f"{margin}  given:",
-                *(f"{margin}    {key}: {_value(parts[key], fields[key].type, zone)}" for key in parts),
-            ]
-        )
+        parts = (f"{margin}    {key}: {value_yaml(found, zone)}" for key, found in stated_facts(facts).items())
+        given = "\n".join([f"{margin}  given:", *parts])
     lines += [given, f"{margin}  expect: {{{', '.join(_expectations(verdict, zone))}}}"]
     return "\n".join(lines) + "\n"
 
 
 def facts_yaml(facts: Struct, zone: ZoneInfo) -> str:
     """Return facts as a YAML mapping in one line, without the fields that have their defaults."""
-    fields = fields_of(type(facts))
-    parts = (f"{key}: {_value(found, fields[key].type, zone)}" for key, found in _differing(facts).items())
+    parts = (f"{key}: {value_yaml(found, zone)}" for key, found in stated_facts(facts).items())
     return f"{{{', '.join(parts)}}}"
 
 
@@ -123,7 +116,7 @@ def _expectations(verdict: Verdict, zone: ZoneInfo) -> Iterator[str]:
         yield f'changes_at: "{instant_yaml(verdict.changes_at, zone)}"'
 
 
-def _differing(facts: Struct) -> Mapping[str, Any]:
+def stated_facts(facts: Struct) -> Mapping[str, Any]:
     """Return the fields of facts that do not have their defaults."""
     defaults = {
         field.name: field.default_factory() if field.default is msgspec.NODEFAULT else field.default
@@ -134,8 +127,11 @@ def _differing(facts: Struct) -> Mapping[str, Any]:
     return {name: value for name, value in found.items() if name not in defaults or value != defaults[name]}
 
 
-def _value(value: Any, kind: Type, zone: ZoneInfo) -> str:  # noqa: ANN401  any value of the rule language
+def value_yaml(value: Any, zone: ZoneInfo) -> str:  # noqa: ANN401  any value of the rule language
+    """Return a value of facts as authors write it in a case, in one line."""
     match value:
+        case None:
+            return "null"
         case bool():
             return str(value).lower()
         case datetime():
@@ -143,9 +139,7 @@ def _value(value: Any, kind: Type, zone: ZoneInfo) -> str:  # noqa: ANN401  any 
         case timedelta():
             return duration_text(value - value % _SECOND)
         case list() | tuple():
-            assert kind.element is not None
-            element = kind.element
-            return f"[{', '.join(_value(item, element, zone) for item in cast('tuple[Any, ...]', value))}]"
+            return f"[{', '.join(value_yaml(item, zone) for item in cast('tuple[Any, ...]', value))}]"
         case Struct():
             return facts_yaml(value, zone)
         case str():

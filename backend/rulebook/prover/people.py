@@ -1,18 +1,15 @@
 """From the solver's values to facts: the Struct that the engine evaluates, and the YAML that an author reads."""
 
-import json
-import re
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Struct, inspect
 
-from backend.rulebook.language.temporal import duration_text
 from backend.rulebook.language.types import EPOCH, MICROSECOND, Type, fields_of
+from backend.rulebook.modules.case_writer import stated_facts, value_yaml
 from backend.rulebook.prover.smt import Model
 from backend.rulebook.prover.symbols import (
     FactSpace,
@@ -24,9 +21,7 @@ from backend.rulebook.prover.symbols import (
     kind_of_field,
 )
 
-_SECOND = timedelta(seconds=1)
 _PLAIN_INSTANT = EPOCH + timedelta(days=10_957)  # 2000-01-01, for facts that no rule reads
-_WORD = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
 _OTHER_TEXTS = ("other", "A", "AA", "ABC", "0", "00", "000000", "a", "aa", "甲", "")
 
 
@@ -131,42 +126,13 @@ def _plain(kind: Type, described: inspect.Type) -> Any:  # noqa: ANN401  any fac
 # ── YAML ──
 
 
-def yaml_of(value: Any, zone: ZoneInfo) -> str:  # noqa: ANN401  any fact
-    """Return a fact as authors write it in a case, in one line; fields with their defaults are left out."""
-    match value:
-        case Struct():
-            return "{" + ", ".join(f"{name}: {yaml_of(held, zone)}" for name, held in _stated(value)) + "}"
-        case bool():
-            return "true" if value else "false"
-        case datetime():
-            return f'"{value.astimezone(zone).isoformat()}"'
-        case timedelta():
-            return duration_text(value - value % _SECOND)
-        case str():
-            return value if _WORD.fullmatch(value) else json.dumps(value, ensure_ascii=False)
-        case list() | tuple():
-            return "[" + ", ".join(yaml_of(item, zone) for item in cast("tuple[Any, ...]", value)) + "]"
-        case _:
-            return str(value)
-
-
 def block_of(facts: Struct, zone: ZoneInfo) -> str:
     """Return facts as a YAML file, with one line for each fact and each element of a list."""
     lines: list[str] = []
-    for name, value in _stated(facts):
+    for name, value in stated_facts(facts).items():
         if isinstance(value, list | tuple) and value:
             lines.append(f"{name}:")
-            lines += [f"  - {yaml_of(item, zone)}" for item in cast("tuple[Any, ...]", value)]
+            lines += [f"  - {value_yaml(item, zone)}" for item in cast("tuple[Any, ...]", value)]
         else:
-            lines.append(f"{name}: {yaml_of(value, zone)}")
+            lines.append(f"{name}: {value_yaml(value, zone)}")
     return "\n".join(lines) if lines else "{}"
-
-
-def _stated(facts: Struct) -> Iterator[tuple[str, Any]]:
-    defaults: Mapping[str, Any] = {
-        info.name: info.default for info in msgspec.structs.fields(type(facts)) if info.default is not msgspec.NODEFAULT
-    }
-    for name in facts.__struct_fields__:
-        value = getattr(facts, name)
-        if value is not None and not (name in defaults and defaults[name] == value):
-            yield name, value

@@ -13,13 +13,14 @@ from backend.rulebook import Rulebook
 from backend.rulebook.language.explainer import explain
 from backend.rulebook.language.temporal import midnight
 from backend.rulebook.language.types import EPOCH, INSTANT_RANGE, MICROSECOND, microseconds
+from backend.rulebook.modules.case_writer import facts_yaml, instant_yaml
 from backend.rulebook.modules.module import OTHERWISE, Module
 from backend.rulebook.prover.claims import Added, Always, Apart, Changed, Claim, Compared, Decided, default_claim
 from backend.rulebook.prover.encoder import Unencodable
 from backend.rulebook.prover.enough import sizes_for
 from backend.rulebook.prover.minimise import Minimiser
 from backend.rulebook.prover.outcome import law_key
-from backend.rulebook.prover.people import NoSuchFacts, Person, block_of, yaml_of
+from backend.rulebook.prover.people import NoSuchFacts, Person, block_of
 from backend.rulebook.prover.question import Period, Question, Side, ask
 from backend.rulebook.prover.report import ClaimResult, Counterexample, Decision, ProofReport
 from backend.rulebook.prover.sizes import Sizes
@@ -346,8 +347,8 @@ class _Prover:
         result = f"[{result}]" if self.module.strategy == "collect" else result
         on = "" if self.new.on is None else f"    on: {self.new.on}\n"
         case = (
-            f"  - case: {self.claim.name.zh}\n    at: {at.astimezone(zone).isoformat()}\n{on}"
-            f"    given: {yaml_of(facts if other is None else other, zone)}\n"
+            f"  - case: {self.claim.name.zh}\n    at: {instant_yaml(at, zone)}\n{on}"
+            f"    given: {facts_yaml(facts if other is None else other, zone)}\n"
             f"    expect: {{result: {result}, rule: {after.rule}}}\n"
         )
         changed = None if other is None else block_of(other, zone)
