@@ -16,7 +16,6 @@ from backend.rulebook import InvalidRulebook, Rulebook
 from backend.rulebook.diff import diff_rulebooks
 from backend.rulebook.prover import NOT_INSTALLED as SOLVER_NOT_INSTALLED
 from backend.rulebook.prover import is_installed
-from backend.rulebook.prover.standing import all_claims, read_standing_claims
 from backend.services.rules.model import PartName
 
 if TYPE_CHECKING:
@@ -61,6 +60,7 @@ def _prove(folder: Path, old: Rulebook, new: Rulebook) -> Struct:
     A draft's author cannot change these. Of the other modules they were proved before.
     """
     from backend.rulebook.prover.proof import Edition, prove_editions
+    from backend.rulebook.prover.standing import all_claims, read_standing_claims
 
     before, after = Edition(old), Edition(new)
     try:
