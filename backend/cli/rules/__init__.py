@@ -10,6 +10,7 @@ import click
 
 _COMMANDS = {
     "check": "check",
+    "checks": "checks",
     "test": "check",
     "publish": "publish",
     "release": "release",
