@@ -72,7 +72,7 @@ CHECKS = (
         title=Text(zh="没有这个名称的依据", en="There is no source of this name"),
         why=Text(
             zh="不加引号的一个词是 `sources` 中的名称；依据本身写在引号中。",
-            en="A single word without quotes is a name of `sources`; a source itself stands in quotes.",
+            en="A single word without quotes is a name of `sources`; a source itself is in quotes.",
         ),
         bad=changed(_SOURCES, ("80, source: order_1", "80, source: order_2")),
         good=_SOURCES,

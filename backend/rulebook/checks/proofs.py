@@ -27,7 +27,7 @@ CHECKS = (
         title=Text(zh="主张文件有误", en="A file of claims is wrong"),
         why=Text(
             zh="主张写在模块旁边的 .claims.yaml 文件中，每条有自己的编号。",
-            en="Claims stand beside their module, in a file that ends in .claims.yaml; each has an id of its own.",
+            en="Claims are next to their module, in a file that ends in .claims.yaml; each has an id of its own.",
         ),
         bad=changed(EXAMPLE_CLAIMS, ("best: high", "best: basic")),
         good=EXAMPLE_CLAIMS,

@@ -107,7 +107,7 @@ CHECKS = (
         title=Text(zh="文本的语言不对", en="A text is in the wrong language"),
         why=Text(
             zh="中文写在 zh 下，英文写在 en 下，英文只用 ASCII 字符。",
-            en="Chinese stands under `zh` and English under `en`, in ASCII characters alone.",
+            en="Write Chinese as `zh` and English as `en`, in ASCII characters alone.",
         ),
         bad=changed(EXAMPLE, ("en: You are 70 or older", "en: You are 70岁 or older")),
         good=EXAMPLE,

@@ -148,7 +148,7 @@ CHECKS = (
         title=Text(zh="字段互相矛盾", en="Fields contradict each other"),
         why=Text(
             zh="每个字段单独看都对，合在一起不可能成立。",
-            en="Each field is valid by itself, but together they are impossible.",
+            en="Each field alone is valid, but together they are impossible.",
         ),
         bad=changed(_WITH_TERMS, ("first_day: 5", "first_day: 20, last_day: 10")),
         good=changed(_WITH_TERMS, ("first_day: 5", "first_day: 10, last_day: 20")),
