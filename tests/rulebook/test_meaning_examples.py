@@ -1,13 +1,12 @@
-"""The examples of the catalogue for checks of meaning: each bad one has exactly its fault, each good one none."""
+"""The examples of the catalogue, of meaning and of articles: each bad one has its fault alone, each good one none."""
 
 from pathlib import Path
 
 import pytest
 
 from backend.rulebook import InvalidRulebook, load_rulebook
-from backend.rulebook.checks import Check
+from backend.rulebook.checks import Check, law, meaning
 from backend.rulebook.checks.example import EXAMPLE
-from backend.rulebook.checks.meaning import CHECKS
 from backend.rulebook.modules.cases import run_cases
 from tests.rulebook.resident import CITY, Resident
 
@@ -38,7 +37,7 @@ def codes(folder: Path, check: Check, example: str) -> list[str]:
     return []
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.code)
+@pytest.mark.parametrize("check", [*meaning.CHECKS, *law.CHECKS], ids=lambda check: check.code)
 def test_the_bad_example_has_its_fault_alone_and_the_good_one_none(tmp_path: Path, check: Check) -> None:
     found = codes(tmp_path, check, check.bad)
     assert found == [check.code]
