@@ -83,7 +83,7 @@ _MISSING: dict[Kind, Text] = {
     help="Use the rules in this folder instead.",
     zh="改用该文件夹中的规则。",
 )
-def coverage(  # noqa: PLR0913  the options of the command
+def coverage(
     module: str | None, least: float | None, *, law: bool, as_json: bool, watch: bool, folder: Path | None
 ) -> None:
     """Show what the cases of MODULE (default: all modules) try, and each thing that none of them tries.
