@@ -14,7 +14,7 @@ OF_THE_CALLER: ContextVar[str] = ContextVar("of_the_caller", default="nobody")
 
 
 class Line:
-    """Takes numbers in batches, and answers each with ten times its value once it is told to."""
+    """Takes numbers in batches, and answers each with ten times its value once `answers` is set."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
