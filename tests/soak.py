@@ -29,6 +29,7 @@ RUNS = {
     "load with a publication": ("tests/city/under_load/test_load.py", 2),
     "visits with kills": ("tests/city/under_load/test_visits.py", 3),
     "a store holds what a dict would hold": ("tests/store/test_model.py", 2),
+    "the answers of concurrent callers have an order": ("tests/store/test_concurrent_model.py", 1),
     "three evaluators agree on every rule": ("tests/rulebook/test_agreement.py", 2),
     "verdicts change exactly when they say": ("tests/rulebook/test_verdict.py", 2),
     "the prover agrees with a search over 2,000 edits": ("tests/rulebook/prover/test_random_edits.py", 6),
