@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from backend.city.person import Person
 from backend.cli.rules import preview as command
 from backend.cli.rules import rules
 from backend.i18n import Text
@@ -41,7 +42,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("city") / "city.db"
 
     async def fill() -> None:
-        store = SqliteStore.open(path, [HealthRecord])
+        store = SqliteStore.open(path, [HealthRecord, Person])
         await store.restore([record(number) for number in range(PEOPLE)])
         await store.close()
 

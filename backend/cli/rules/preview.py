@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from backend.city.preview import (
     WHOLE,
     count,
+    districts_for,
     means_of,
     previewed,
     report_module,
@@ -36,6 +37,7 @@ from backend.rulebook import Rulebook, SourceFile, make_rulebook
 from backend.rulebook.language.operation import EvaluationError
 from backend.rulebook.language.temporal import midnight, parse_instant
 from backend.rulebook.needs import facts_of
+from backend.rulebook.preview.districts import Districts
 from backend.rulebook.preview.documents import UnreadableDocument
 from backend.rulebook.preview.report import ModulePreview, NotPreviewed, PreviewReport
 from backend.rulebook.preview.tally import Tally
@@ -202,29 +204,36 @@ def _in_store(settings: Settings, work: Callable[[Store], Awaitable[T]]) -> T:
 def _count(settings: Settings, facts: StoredFacts, subject: Subject, means: Means, progress: Progress) -> Tally:
     """Count everybody, in several processes if there are many people."""
 
-    async def size(store: Store) -> tuple[int, list[Part]]:
+    async def size(store: Store) -> tuple[int, list[Part], Districts | None]:
         people = await store.count(facts.kind, {})
         processes = min(os.cpu_count() or 1, people // PEOPLE_PER_PROCESS)
-        return people, await store.parts(facts.kind, processes) if means == "columns" and processes > 1 else [WHOLE]
+        parts = await store.parts(facts.kind, processes) if means == "columns" and processes > 1 else [WHOLE]
+        return people, parts, await districts_for(store, facts, means)
 
-    people, parts = _in_store(settings, size)
+    people, parts, districts = _in_store(settings, size)
     task = progress.add_task("", total=people)
     if len(parts) > 1:
-        return _count_in_processes(settings, subject, parts, lambda done: progress.update(task, completed=done))
+        show: Callable[[int], None] = lambda done: progress.update(task, completed=done)  # noqa: E731  named for its type
+        return _count_in_processes(settings, subject, parts, districts, show)
     return _in_store(
-        settings, lambda store: count(store, facts, subject, means, WHOLE, lambda more: progress.advance(task, more))
+        settings,
+        lambda store: count(store, facts, subject, means, WHOLE, lambda more: progress.advance(task, more), districts),
     )
 
 
 def _count_in_processes(
-    settings: Settings, subject: Subject, parts: Sequence[Part], show: Callable[[int], None]
+    settings: Settings,
+    subject: Subject,
+    parts: Sequence[Part],
+    districts: Districts | None,
+    show: Callable[[int], None],
 ) -> Tally:
     """Count each part in a process of its own, which makes the rulebooks again from their texts."""
     context = multiprocessing.get_context("spawn")
     done = context.Value("q", 0)
     texts = (subject.old.texts, subject.new.texts)
     total = Tally()
-    with ProcessPoolExecutor(len(parts), context, _share, (done,)) as pool:
+    with ProcessPoolExecutor(len(parts), context, _share, (done, districts)) as pool:
         running = [pool.submit(_count_part, settings, texts, subject.module, subject.at, part) for part in parts]
         for counted in running:
             while not counted.done():
@@ -237,9 +246,13 @@ def _count_in_processes(
 _counted: list[Any] = []
 """The number that the processes share: how many people were counted."""
 
+_districts: list[Districts | None] = []
+"""The districts of everybody, which each process gets once."""
 
-def _share(counted: Any) -> None:  # noqa: ANN401  a number that processes share has no type
+
+def _share(counted: Any, districts: Districts | None) -> None:  # noqa: ANN401  a number that processes share has no type
     _counted.append(counted)
+    _districts.append(districts)
 
 
 def _count_part(
@@ -261,7 +274,8 @@ def _count_part(
     async def run() -> Tally:
         store = open_store(settings.store, [facts.kind], driver="pymongo", timeout_ms=settings.store_timeout_ms)
         try:
-            return await count(store, facts, subject_of(old, new, module, at, facts), "columns", part, progress)
+            subject = subject_of(old, new, module, at, facts)
+            return await count(store, facts, subject, "columns", part, progress, _districts[-1])
         finally:
             await store.close()
 
