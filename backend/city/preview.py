@@ -7,7 +7,7 @@ columns cannot compute, each document is decoded and decided on its own.
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -95,7 +95,7 @@ async def preview_editions(
     progress: Progress = lambda _people: None,
 ) -> PreviewReport:
     """Return what the edition `new` would change at an instant for everybody whose facts are stored."""
-    begin = time.monotonic()
+    begin, as_of = time.monotonic(), datetime.now(UTC)
     found, refused = previewed(old, new, stored, modules)
     reports: list[ModulePreview] = []
     for name, facts in found:
@@ -108,6 +108,7 @@ async def preview_editions(
         old=old.digest,
         new=new.digest,
         at=at,
+        as_of=as_of,
         seconds=time.monotonic() - begin,
         modules=reports,
         not_previewed=refused,

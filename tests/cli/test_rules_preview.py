@@ -100,7 +100,7 @@ def test_a_preview_as_json_has_what_the_page_of_approvers_needs(store: Path, dra
     (module,) = report["modules"]
     assert (module["people"], module["changed"], module["again"]) == (PEOPLE, 6, 3)
     assert len(module["days"]) == 15
-    assert sorted(report) == ["at", "modules", "new", "not_previewed", "old", "seconds"]
+    assert sorted(report) == ["as_of", "at", "modules", "new", "not_previewed", "old", "seconds"]
 
 
 @pytest.mark.slow

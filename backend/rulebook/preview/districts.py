@@ -40,7 +40,7 @@ class DistrictsOf:
     """The district of each of some people: its place among the codes."""
 
     codes: Sequence[str]
-    numbers: Integers
+    numbers: Integers | NDArray[np.int32]
 
 
 @dataclass(frozen=True)

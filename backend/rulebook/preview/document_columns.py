@@ -112,6 +112,22 @@ def hashes_of(data: Bytes, places: Integers) -> Integers:
     return hashes
 
 
+@compiled
+def _put_ids(data: Bytes, places: Integers, ids: NDArray[np.uint8]) -> None:
+    for person in range(len(places)):
+        begin = places[person] >> TEXT_BITS
+        for at in range(places[person] & _LENGTH):
+            ids[person, at] = data[begin + at]
+
+
+def copy_ids(data: Bytes, places: Integers) -> NDArray[np.bytes_]:
+    """Return the ids at places of a batch, which outlive it, as texts of one length."""
+    width = max(1, int((places & _LENGTH).max(initial=0)))
+    ids = np.zeros((len(places), width), dtype=np.uint8)
+    _put_ids(data, places, ids)
+    return ids.reshape(-1).view(f"S{width}")
+
+
 def ids_of(data: Bytes, places: Sequence[int] | NDArray[np.int64]) -> list[str]:
     """Return the ids at places of a batch."""
     return [_text(data, int(place)) for place in places]

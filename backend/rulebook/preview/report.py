@@ -115,11 +115,15 @@ class NotPreviewed(Struct, frozen=True):
 
 
 class PreviewReport(Struct, frozen=True, kw_only=True):
-    """What a draft would change for everybody at an instant; nobody was changed by asking."""
+    """What a draft would change for everybody at an instant; nobody was changed by asking.
+
+    Everything that was stored by `as_of` is counted.
+    """
 
     old: str
     new: str
     at: datetime
+    as_of: datetime
     seconds: float
     modules: list[ModulePreview]
     not_previewed: list[NotPreviewed]

@@ -120,7 +120,7 @@ def rank_of(module: Module, result: str | int, *, later_is_worse: bool) -> int:
     return (max(ranks) if later_is_worse else -max(ranks)) if ranks else 0
 
 
-def counts_of(keys: Integers) -> list[tuple[int, int]]:
+def counts_of(keys: Integers | NDArray[np.int32]) -> list[tuple[int, int]]:
     """Return the different keys, which are not negative, each with how often it is there."""
     if not len(keys):
         return []
