@@ -173,6 +173,7 @@ def test_rules_are_released_by_one_person_and_approved_and_activated_by_another(
     assert office.run(APPROVER, "rules", "rollback", first).output == f"{first} is in force.\n"
     logged = [line.split()[0] for line in office.run(AUTHOR, "rules", "log").output.splitlines()]
     assert logged == [first, second, first]
+    assert all("+08:00 – " in line for line in office.run(AUTHOR, "rules", "log").output.splitlines())
 
 
 @pytest.mark.usefixtures("staff")

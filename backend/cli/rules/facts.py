@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("module", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def facts(module: str | None, *, as_json: bool) -> None:
+@click.option("--rules", "folder", type=click.Path(path_type=Path), help="Use the rules in this folder instead.")
+def facts(module: str | None, *, as_json: bool, folder: Path | None) -> None:
     """List what rules may read, with meaning, unit, words and bounds, in Chinese and English.
 
     With MODULE (such as health_code.colour): its facts, its parameters with their values, and all functions.
@@ -34,7 +36,7 @@ def facts(module: str | None, *, as_json: bool) -> None:
     if module is None:
         structs, chosen = facts_of(needed_modules()), None
     else:
-        rulebook = load(load_settings(), None, strict=False)
+        rulebook = load(load_settings(), folder, strict=False)
         if module not in rulebook.modules:
             raise unknown_module(module, rulebook)
         chosen = rulebook.modules[module]
