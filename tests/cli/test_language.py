@@ -2,7 +2,8 @@
 
 import pytest
 
-from backend.cli.language import language
+from backend.cli.language import language, say
+from backend.i18n import Text
 
 
 @pytest.mark.parametrize(
@@ -30,3 +31,11 @@ from backend.cli.language import language
 )
 def test_the_setting_decides_then_the_locale_then_english(environment: dict[str, str], expected: str) -> None:
     assert language(environment) == expected
+
+
+def test_a_sentence_within_a_sentence_is_said_in_the_same_language(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CHENGMA_LANGUAGE", "zh")
+    say(Text(zh="未证明主张：{why}", en="Not proved: {why}"), why=Text(zh="没有求解器", en="no solver"))
+    assert capsys.readouterr().out == "未证明主张：没有求解器\n"

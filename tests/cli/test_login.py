@@ -177,6 +177,15 @@ def test_rules_are_released_by_one_person_and_approved_and_activated_by_another(
 
 
 @pytest.mark.usefixtures("staff")
+def test_an_author_is_told_which_modules_in_force_a_release_lacks(office: Office, tmp_path: Path) -> None:
+    folder = draft(tmp_path / "shorter", "shorter")
+    for file in (folder / "talent_code" / "benefits").glob("park_entry.*"):
+        file.unlink()
+    warned = office.run(AUTHOR, "rules", "release", str(folder), "--note", "from a folder of last year")
+    assert "so they would end: talent_code.benefits.park_entry\n" in warned.output
+
+
+@pytest.mark.usefixtures("staff")
 def test_nobody_without_a_role_reads_or_releases_rules(office: Office) -> None:
     assert office.run(CITIZEN, "rules", "log").exit_code == 1
 

@@ -47,8 +47,16 @@ def release(folder: Path | None, note: str) -> None:
         files = {Path(file.path).relative_to(where).as_posix(): file.text for file in read_rules(where).values()}
     with signed_in(settings) as api:
         found = api.send("POST", RELEASES, {"files": files, "note": note})
+        missing = sorted(_modules_in_force(api) - set(rulebook.modules))
     short = found["digest"][:16]
     click.echo(f"{cases} cases pass. {count_rules(rulebook)}. Digest {short}")
+    if missing:
+        click.echo(
+            _text(
+                f"注意：以下模块现在施行，但不在此版中，施行后即失效：{'、'.join(missing)}",
+                f"Note: these modules are in force, but not in this release, so they would end: {', '.join(missing)}",
+            )
+        )
     click.echo(
         _text(
             f"已提交。由另一人运行：chengma rules approve {short}",
@@ -162,6 +170,12 @@ def log() -> None:
                 "No release has been submitted: each process uses its own folder of rules.",
             )
         )
+
+
+def _modules_in_force(api: Api) -> set[str]:
+    """Return the names of the modules of the release in force; none while no release is."""
+    current = next((one["digest"] for one in _releases(api) if one["in_force"]), None)
+    return set() if current is None else set(api.get(f"{RELEASES}/{current}")["files"])
 
 
 def _activate(api: Api, digest: str, at: datetime | None) -> dict[str, Any]:
