@@ -63,8 +63,10 @@ def previewed(
     refused: list[NotPreviewed] = []
     for name in names:
         facts = next((facts for facts in stored if name in facts.modules), None)
-        if name not in old.modules or name not in new.modules:
-            refused.append(NotPreviewed(name, NOT_IN_BOTH))
+        if name not in new.modules:
+            refused.append(NotPreviewed(name, REMOVED))
+        elif name not in old.modules:
+            refused.append(NotPreviewed(name, ADDED))
         elif old.modules[name].facts is not new.modules[name].facts:
             refused.append(NotPreviewed(name, OTHER_FACTS))
         elif facts is None:
@@ -79,7 +81,10 @@ NOT_STORED = Text(
     zh="该模块的事实在每次决定时才取得，城市没有全部人员的存档，不能预览。",
     en="Its facts are gathered for each decision and not stored for everybody, so nobody can be counted.",
 )
-NOT_IN_BOTH = Text(zh="两个版本没有都包含该模块。", en="It is not in both editions.")
+ADDED = Text(
+    zh="新增的模块，目前没有人有结果，没有可以对照的变化。",
+    en="It is new: nobody has a result yet that could change.",
+)
 OTHER_FACTS = Text(zh="两个版本依据的事实不同。", en="The editions decide on different facts.")
 REMOVED = Text(zh="草案中没有该模块。", en="The draft does not have it.")
 

@@ -6,8 +6,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from backend.cli.language import language
+from backend.cli.language import language, say
 from backend.cli.rules import rules
+from backend.i18n import Text
 
 
 @pytest.mark.parametrize(
@@ -83,3 +84,11 @@ def test_each_option_of_a_command_is_described_in_both_languages(name: str, monk
             assert record is not None
             assert record[1], record[0]
             assert bool(HAN.search(record[1])) == is_chinese, record
+
+
+def test_a_sentence_within_a_sentence_is_said_in_the_same_language(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CHENGMA_LANGUAGE", "zh")
+    say(Text(zh="未证明主张：{why}", en="Not proved: {why}"), why=Text(zh="没有求解器", en="no solver"))
+    assert capsys.readouterr().out == "未证明主张：没有求解器\n"
