@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _HEADINGS = {"Options": "选项", "Commands": "命令"}
 _SHOW_HELP = "显示帮助并退出。"
+_TOO_MANY = "Got unexpected extra argument "
 
 
 def language(environment: Mapping[str, str] = os.environ) -> Literal["zh", "en"]:
@@ -42,6 +43,45 @@ class AuthorError(click.ClickException):
 
     def __init__(self, message: Text) -> None:
         super().__init__(message.in_language(language()))
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the error."""
+        if language() == "en":
+            super().show(file)
+        else:
+            click.echo(f"错误：{self.format_message()}", file=file, err=True)
+
+
+class _ChineseUsageError(click.UsageError):
+    """What is wrong with the words after a command, in Chinese."""
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the usage and the error."""
+        if self.ctx is not None:
+            usage = f"{self.ctx.get_usage()}\n运行 {self.ctx.command_path} --help 查看帮助。\n"
+            click.echo(usage, file=file, err=True)
+        click.echo(f"错误：{self.format_message()}", file=file, err=True)
+
+
+def _in_chinese(error: click.UsageError) -> str:
+    """Return what is wrong with the words after a command; our own messages are in Chinese already."""
+    match error:
+        case click.NoSuchOption():
+            near = f"，是否应为 {error.possibilities[0]}？" if error.possibilities else ""
+            return f"没有选项 {error.option_name}{near}"
+        case click.NoSuchCommand():
+            return f"没有命令 {error.command_name}"
+        case click.BadParameter(param=click.Parameter() as parameter):
+            hint = parameter.get_error_hint(error.ctx)
+            if isinstance(error, click.MissingParameter):
+                return f"缺少 {hint}"
+            if isinstance(parameter.type, click.Choice):
+                return f"{hint} 只能是：{'、'.join(map(str, parameter.type.choices))}"
+            if isinstance(parameter.type, click.DateTime):
+                return f"{hint} 须写日期，如 2020-02-11"
+            return f"{hint} 的值不正确：{error.message}"
+        case _:
+            return error.message.replace(_TOO_MANY, "多余的参数 ")
 
 
 class AuthorCommand(click.Command):
@@ -80,6 +120,15 @@ class AuthorGroup(click.Group):
     def __init__(self, *arguments: Any, zh: str = "", **options: Any) -> None:  # noqa: ANN401  those of click.Group
         super().__init__(*arguments, **options)
         self.zh = zh
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  that of click.Group
+        """Run a command; what is wrong with its words is said in the author's language."""
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            if language() == "en":
+                raise
+            raise _ChineseUsageError(_in_chinese(error), error.ctx) from error
 
     def get_short_help_str(self, limit: int = 45) -> str:
         """Return the first sentence of the help."""

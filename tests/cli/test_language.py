@@ -92,3 +92,34 @@ def test_a_sentence_within_a_sentence_is_said_in_the_same_language(
     monkeypatch.setenv("CHENGMA_LANGUAGE", "zh")
     say(Text(zh="未证明主张：{why}", en="Not proved: {why}"), why=Text(zh="没有求解器", en="no solver"))
     assert capsys.readouterr().out == "未证明主张：没有求解器\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "chinese", "english"),
+    [
+        (["diff", "rules"], "缺少", "Missing argument"),
+        (["check", "one", "two"], "多余的参数", "unexpected extra argument"),
+        (["chek"], "没有命令 chek", "No such command"),
+        (["check", "--wach"], "没有选项 --wach，是否应为 --watch？", "No such option"),
+        (["export", "m", "--as", "prolog"], "只能是：cel-policy、certlogic", "is not one of"),
+        (["replay", "rules", "--since", "2020/1/1"], "须写日期，如 2020-02-11", "does not match"),
+        (["explain", "m", "--at", "noon"], "的值不正确", "Invalid value"),
+    ],
+    ids=[
+        "an argument is missing",
+        "a further argument",
+        "an unknown command",
+        "an unknown option",
+        "an unknown choice",
+        "a wrong day",
+        "a wrong instant",
+    ],
+)
+def test_wrong_words_after_a_command_are_named_in_the_language_of_the_author(
+    words: list[str], chinese: str, english: str
+) -> None:
+    for chosen, expected in (("zh", chinese), ("en", english)):
+        found = CliRunner().invoke(rules, words, env={"CHENGMA_LANGUAGE": chosen})
+        assert found.exit_code == 2
+        assert expected in found.output
+        assert ("错误：" in found.output) == (chosen == "zh")

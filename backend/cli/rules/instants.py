@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from backend.cli.language import language
 from backend.rulebook.language.operation import EvaluationError
 from backend.rulebook.language.temporal import parse_instant
 
@@ -20,4 +21,4 @@ def instant(_context: click.Context, _option: click.Parameter, text: str | None)
     try:
         return parse_instant(text)
     except EvaluationError as error:
-        raise click.BadParameter(str(error)) from error
+        raise click.BadParameter(error.message.in_language(language())) from error

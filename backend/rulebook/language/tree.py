@@ -153,10 +153,12 @@ def children(node: Node) -> tuple[Node, ...]:
 
 
 def walk(node: Node) -> Iterator[Node]:
-    """Yield a node and all its descendants."""
-    yield node
-    for child in children(node):
-        yield from walk(child)
+    """Yield a node and all its descendants, parents first and in source order."""
+    waiting = [node]
+    while waiting:
+        found = waiting.pop()
+        yield found
+        waiting.extend(reversed(children(found)))
 
 
 def key_of(node: Node, bound: Mapping[str, str] = MappingProxyType({})) -> Key:

@@ -110,10 +110,11 @@ class _Meaning:
 
     def duplicates(self) -> None:
         """Report each pair of rules in force together that have the same condition and the same result."""
+        if self.module.strategy not in ("sum", "collect"):  # one of them is shadowed, or they overlap
+            return
+        keys = {rule.id: key_of(rule.condition) for rule in self.module.rules}
         for one, other in combinations(self.module.rules, 2):
-            if one.then != other.then or not _together(one, other) or key_of(one.condition) != key_of(other.condition):
-                continue
-            if self.module.strategy in ("sum", "collect"):  # else it is shadowed, or overlaps
+            if one.then == other.then and _together(one, other) and keys[one.id] == keys[other.id]:
                 line = one.location.line
                 message = Text(
                     zh=f"规则“{other.id}”与第{line}行的“{one.id}”条件和结果都相同",
@@ -150,8 +151,9 @@ class _Meaning:
     def parameters(self) -> None:
         """Report parameters that nothing reads, values that are never in force, and values that change nothing."""
         quoted = set(self._quoted())
+        names = {rule.id: rule.names() for rule in self.module.rules}
         for parameter in self.module.parameters.values():
-            readers = [rule for rule in self.module.rules if parameter.name in rule.names()]
+            readers = [rule for rule in self.module.rules if parameter.name in names[rule.id]]
             location = parameter.values[0].location
             if not readers and parameter.name not in quoted:
                 message = Text(zh=f"参数“{parameter.name}”没有被使用", en=f"nothing reads {parameter.name!r}")
