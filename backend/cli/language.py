@@ -10,10 +10,10 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 import click
 
+from backend.i18n import Text
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from backend.i18n import Text
 
 _HEADINGS = {"Options": "选项", "Commands": "命令"}
 _SHOW_HELP = "显示帮助并退出。"
@@ -33,8 +33,9 @@ def language(environment: Mapping[str, str] = os.environ) -> Literal["zh", "en"]
 
 
 def say(text: Text, **values: object) -> None:
-    """Print a sentence in the author's language, with values in place of `{names}`."""
-    click.echo(text.in_language(language()).format(**values))
+    """Print a sentence in the author's language, with values in place of `{names}`; a Text in the same language."""
+    shown = {name: value if isinstance(value, Text) else str(value) for name, value in values.items()}
+    click.echo(text.format(**shown).in_language(language()))
 
 
 class AuthorError(click.ClickException):

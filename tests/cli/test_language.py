@@ -6,8 +6,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from backend.cli.language import language
+from backend.cli.language import language, say
 from backend.cli.rules import rules
+from backend.i18n import Text
 
 
 @pytest.mark.parametrize(
@@ -114,3 +115,11 @@ def test_wrong_words_after_a_command_are_named_in_the_language_of_the_author(
         assert found.exit_code == 2
         assert expected in found.output
         assert ("错误：" in found.output) == (chosen == "zh")
+
+
+def test_a_sentence_within_a_sentence_is_said_in_the_same_language(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CHENGMA_LANGUAGE", "zh")
+    say(Text(zh="未证明主张：{why}", en="Not proved: {why}"), why=Text(zh="没有求解器", en="no solver"))
+    assert capsys.readouterr().out == "未证明主张：没有求解器\n"

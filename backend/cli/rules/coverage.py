@@ -14,6 +14,7 @@ from rich.cells import cell_len
 from backend.cli.errors import load_settings, report_errors
 from backend.cli.language import AuthorCommand, AuthorError, AuthorOption, language
 from backend.cli.rules.loading import needed_modules, unknown_module
+from backend.cli.rules.printed_law import law_document, printed_law
 from backend.cli.rules.watch import WATCH, watch_rules
 from backend.i18n import Text
 from backend.rulebook import read_file
@@ -52,7 +53,9 @@ _MISSING: dict[Kind, Text] = {
 
 每条规则应在一个案例中触发、在另一个案例中不触发；&& 和 || 的每个条件应一次为真、一次为假；
 每个界限应在两边相等时和恰好越过时各试一次；法律的每次变更，前后各应有一个案例。
-使用 --min 时，任一模块的任一比例低于该值即以1退出。使用 --watch 时，每次改动后显示改动的模块。""",
+使用 --min 时，任一模块的任一比例低于该值即以1退出。使用 --watch 时，每次改动后显示改动的模块。
+
+使用 --law 时，改为逐条显示所依据的文件：哪些条文已写入、写入哪些规则，哪些没有写入及其理由。""",
 )
 @click.argument("module", required=False)
 @WATCH
@@ -64,6 +67,13 @@ _MISSING: dict[Kind, Text] = {
     help="Exit with 1 if a percentage is below this.",
     zh="任一比例低于该值时以1退出。",
 )
+@click.option(
+    "--law",
+    cls=AuthorOption,
+    is_flag=True,
+    help="Show the articles of the orders and the rules that encode them.",
+    zh="逐条显示文件的条文及写入它的规则。",
+)
 @click.option("--json", "as_json", cls=AuthorOption, is_flag=True, help="Print JSON.", zh="输出JSON。")
 @click.option(
     "--rules",
@@ -73,18 +83,26 @@ _MISSING: dict[Kind, Text] = {
     help="Use the rules in this folder instead.",
     zh="改用该文件夹中的规则。",
 )
-def coverage(module: str | None, least: float | None, *, as_json: bool, watch: bool, folder: Path | None) -> None:
+def coverage(
+    module: str | None, least: float | None, *, law: bool, as_json: bool, watch: bool, folder: Path | None
+) -> None:
     """Show what the cases of MODULE (default: all modules) try, and each thing that none of them tries.
 
     A rule fires in one case and stays silent in another; each operand of && and || is true in one and false in
     another; each threshold is tried at its bound and just beyond it; each change of the law has a case on both sides.
     With --min, exits with 1 if a module's percentage of one of these is lower. With --watch, shows what changed after
     each change of a file.
+
+    With --law, shows the articles of the orders instead: which are encoded, by which rules, and which are not and why.
     """
+    if law and least is not None:
+        raise AuthorError(Text(zh="--min 不能与 --law 同用", en="--min does not go with --law"))
     settings = load_settings()
     if watch:
-        if as_json or least is not None:
-            raise AuthorError(Text(zh="--watch 不与 --json、--min 同用", en="--watch goes without --json and --min"))
+        if as_json or law or least is not None:
+            raise AuthorError(
+                Text(zh="--watch 不与 --json、--law、--min 同用", en="--watch goes without --json, --law and --min")
+            )
         watch_rules(settings, folder, cases=True, then=_Watched(folder or Path(settings.rules), module).show)
     where = folder or Path(settings.rules)
     with report_errors():
@@ -93,6 +111,9 @@ def coverage(module: str | None, least: float | None, *, as_json: bool, watch: b
     if module is not None and module not in known:
         raise unknown_module(module, tested.rulebook)
     chosen = [known[module]] if module is not None else list(known.values())
+    if law:
+        click.echo(law_document(chosen) if as_json else printed_law(chosen))
+        return
     measured = {each.name: measure(tested.rulebook, each, tested.cases.get(each.name, ())) for each in chosen}
     located = {each.name: list(_located(where, each, measured[each.name])) for each in chosen}
     if as_json:

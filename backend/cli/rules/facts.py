@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -32,7 +33,15 @@ if TYPE_CHECKING:
 )
 @click.argument("module", required=False)
 @click.option("--json", "as_json", is_flag=True, cls=AuthorOption, help="Print JSON.", zh="输出 JSON。")
-def facts(module: str | None, *, as_json: bool) -> None:
+@click.option(
+    "--rules",
+    "folder",
+    cls=AuthorOption,
+    type=click.Path(path_type=Path),
+    help="Use the rules in this folder instead.",
+    zh="改用该文件夹中的规则。",
+)
+def facts(module: str | None, *, as_json: bool, folder: Path | None) -> None:
     """List what rules may read, with meaning, unit, words and bounds, in Chinese and English.
 
     With MODULE (such as health_code.colour): its facts, its parameters with their values, and all functions.
@@ -41,7 +50,7 @@ def facts(module: str | None, *, as_json: bool) -> None:
     if module is None:
         structs, chosen = facts_of(needed_modules()), None
     else:
-        rulebook = load(load_settings(), None, strict=False)
+        rulebook = load(load_settings(), folder, strict=False)
         if module not in rulebook.modules:
             raise unknown_module(module, rulebook)
         chosen = rulebook.modules[module]

@@ -20,6 +20,8 @@ from backend.rulebook.language.types import terms_of
 from backend.rulebook.needs import RuleModule, facts_of
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from msgspec import Struct
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}(\.[a-z][a-z0-9_]{0,63})+")
@@ -70,14 +72,15 @@ def new(module: str, facts_name: str | None, folder: Path | None) -> None:
             )
     need = _need(module, facts_name)
     zone = ZoneInfo(settings.time_zone)
+    since = first_day(datetime.now(UTC).astimezone(zone))
     made = NewModule(
         module,
         need.facts,
         cast("tuple[str, ...] | tuple[int, int]", need.results) or ("no", "yes"),
         need.collects,
-        first_day(datetime.now(UTC).astimezone(zone)),
+        since,
         zone,
-        _terms(where, need.facts),
+        _terms(where, need.facts, since),
         language(),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,15 +117,15 @@ def _need(module: str, facts_name: str | None) -> RuleModule:
     return RuleModule(module, same_service[0].facts)
 
 
-def _terms(folder: Path, facts: type[Struct]) -> str:
-    """Return terms for facts that need them, copied from a module on the same facts."""
+def _terms(folder: Path, facts: type[Struct], since: date) -> str:
+    """Return terms for facts that need them, as simple as the simplest of a module on the same facts."""
     if terms_of(facts) is None:
         return ""
     try:
         texts = [file.text for file in read_rules(folder).values()]
     except InvalidRulebook:
         texts = []
-    found = copied_terms([text for text in texts if f"facts: {facts.__name__}\n" in text])
+    found = copied_terms([text for text in texts if f"facts: {facts.__name__}\n" in text], since)
     if not found:
         raise AuthorError(
             Text(

@@ -3,6 +3,7 @@
 It passes `check` and `test` as it is, so that an author changes something that works.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -18,6 +19,9 @@ from backend.rulebook.language.types import INT64, Field, Type, fields_of
 
 FILLED = "2000-01-01T00:00:00+08:00"
 """The instant that stands for any instant in the cases."""
+
+PLACEHOLDER = '"assumption [A]: name the order and its article"'
+"""The source that an author replaces."""
 
 MAX_START = 1_000_000
 """The greatest number that the cases begin with."""
@@ -77,7 +81,7 @@ class NewModule:
             f"    when: {condition.text}",
             f"    then: {then}",
             "    because: {zh: 请写明理由, en: Write the reason here}",
-            '    source: "assumption [A]: name the order and its article"',
+            f"    source: {PLACEHOLDER}",
             "",
             self._say(_OTHERWISE),
             "otherwise:",
@@ -200,15 +204,28 @@ def first_day(today: datetime) -> date:
     return date(today.year, 1, 1)
 
 
-def copied_terms(texts: Sequence[str]) -> str:
-    """Return the key `terms` of the first text that has it, for a module on the same facts; empty without one."""
-    for text in texts:
-        lines = text.splitlines()
-        begin = next((number for number, line in enumerate(lines) if line.startswith("terms:")), None)
-        if begin is None:
-            continue
-        end = next(
-            (n for n in range(begin + 1, len(lines)) if lines[n] and not lines[n].startswith((" ", "#"))), len(lines)
-        )
-        return "\n".join(lines[begin:end]).rstrip() + "\n"
-    return ""
+def copied_terms(texts: Sequence[str], since: date) -> str:
+    """Return the key `terms` for a module on the same facts as these modules; empty if none of them has it.
+
+    They are the shortest of those in force last, of money if there are any: a first module should have no conditions
+    that its author must take out again. They begin with the new module, and their source is for the author to write.
+    """
+    found = [terms for text in texts for terms in [_last_terms(text)] if terms]
+    if not found:
+        return ""
+    shortest = min(
+        found, key=lambda terms: ("gives: money" not in terms, "base:" in terms, terms.count("\n"), len(terms), terms)
+    )
+    dated = re.sub(r"\bfrom: \d{4}-\d\d-\d\d", f"from: {since}", shortest, count=1)
+    return "terms:\n" + re.sub(r'\bsource: ("[^"]*"|[^,}\n]+)', lambda _: f"source: {PLACEHOLDER}", dated, count=1)
+
+
+def _last_terms(text: str) -> str:
+    """Return the lines of the last item of `terms` in the text of a module; empty without one."""
+    lines = text.splitlines()
+    if "terms:" not in lines:
+        return ""
+    begin = lines.index("terms:") + 1
+    end = next((n for n in range(begin, len(lines)) if lines[n] and not lines[n].startswith((" ", "#"))), len(lines))
+    items = [n for n in range(begin, end) if lines[n].startswith("  - from:") or lines[n].startswith("  - {from:")]
+    return "\n".join(line for line in lines[items[-1] : end] if line.strip()) + "\n" if items else ""

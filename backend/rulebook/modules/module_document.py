@@ -154,7 +154,7 @@ def _rule_of(file: SourceFile, row: _Row, template: Mapping[str, YamlEntry], val
     return YamlMapping(value.location, entries)
 
 
-_OWN_KEYS = ("from", "until", "then", "because", "remedy", "source")
+_OWN_KEYS = ("from", "until", "then", "because", "remedy", "source", "article")
 """Columns that are keys of a rule: without a key of its own, the rule takes them over."""
 
 
