@@ -6,7 +6,8 @@ by the calendar (article 200, [V]), leaves out their first day (article 201, [V]
 the corresponding day, or with the last day of the month if there is none (article 202, [V]), at midnight (article 203,
 [V]), unless a law says otherwise (article 204, [V]). So years since 29 February end with 28 February. Whether the
 birthday itself belongs to the new age is read in favour of the citizen, as offices do (assumption [A]); criminal
-courts begin with the day after it (Supreme People's Court, Fa Shi [2006] No. 1, article 2, [V]). An order that reads so is written `age(facts.born_at, now - duration("24h"))`.
+courts begin with the day after it (Supreme People's Court, Fa Shi [2006] No. 1, article 2, [V]). An order that reads
+so is written `age(facts.born_at, now - duration("24h"))`.
 
 In the typed tree it is `Apply(name="age", operation=AgeOperation, arguments=(since, at))` of type int, never less than
 0. If `at` contains `now`, so does its `now_coefficient`, and the node is one side of a comparison with a whole number
