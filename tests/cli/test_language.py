@@ -123,3 +123,11 @@ def test_a_sentence_within_a_sentence_is_said_in_the_same_language(
     monkeypatch.setenv("CHENGMA_LANGUAGE", "zh")
     say(Text(zh="未证明主张：{why}", en="Not proved: {why}"), why=Text(zh="没有求解器", en="no solver"))
     assert capsys.readouterr().out == "未证明主张：没有求解器\n"
+
+
+def test_a_number_in_a_sentence_keeps_its_form(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CHENGMA_LANGUAGE", "en")
+    say(Text(zh="{seconds:.0f}秒", en="{seconds:.0f} s"), seconds=2.4)
+    assert capsys.readouterr().out == "2 s\n"
