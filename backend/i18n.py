@@ -26,10 +26,10 @@ class Text(Struct, frozen=True, gc=False):
     def __add__(self, other: "Text") -> "Text":
         return Text(zh=self.zh + other.zh, en=self.en + other.en)
 
-    def format(self, **values: "str | Text") -> "Text":
+    def format(self, **values: object) -> "Text":
         """Return the sentence with values in place of `{names}`; of a Text, each language takes its own."""
         zh, en = (
-            {name: one if isinstance(one, str) else one.in_language(language) for name, one in values.items()}
+            {name: one.in_language(language) if isinstance(one, Text) else one for name, one in values.items()}
             for language in ("zh", "en")
         )
         return Text(zh=self.zh.format(**zh), en=self.en.format(**en))

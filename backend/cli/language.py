@@ -34,8 +34,7 @@ def language(environment: Mapping[str, str] = os.environ) -> Literal["zh", "en"]
 
 def say(text: Text, **values: object) -> None:
     """Print a sentence in the author's language, with values in place of `{names}`; a Text in the same language."""
-    shown = {name: value if isinstance(value, Text) else str(value) for name, value in values.items()}
-    click.echo(text.format(**shown).in_language(language()))
+    click.echo(text.format(**values).in_language(language()))
 
 
 class AuthorError(click.ClickException):

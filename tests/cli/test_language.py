@@ -86,14 +86,6 @@ def test_each_option_of_a_command_is_described_in_both_languages(name: str, monk
             assert bool(HAN.search(record[1])) == is_chinese, record
 
 
-def test_a_sentence_within_a_sentence_is_said_in_the_same_language(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("CHENGMA_LANGUAGE", "zh")
-    say(Text(zh="未证明主张：{why}", en="Not proved: {why}"), why=Text(zh="没有求解器", en="no solver"))
-    assert capsys.readouterr().out == "未证明主张：没有求解器\n"
-
-
 @pytest.mark.parametrize(
     ("words", "chinese", "english"),
     [
@@ -123,3 +115,19 @@ def test_wrong_words_after_a_command_are_named_in_the_language_of_the_author(
         assert found.exit_code == 2
         assert expected in found.output
         assert ("错误：" in found.output) == (chosen == "zh")
+
+
+def test_a_sentence_within_a_sentence_is_said_in_the_same_language(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CHENGMA_LANGUAGE", "zh")
+    say(Text(zh="未证明主张：{why}", en="Not proved: {why}"), why=Text(zh="没有求解器", en="no solver"))
+    assert capsys.readouterr().out == "未证明主张：没有求解器\n"
+
+
+def test_a_number_in_a_sentence_keeps_its_form(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CHENGMA_LANGUAGE", "en")
+    say(Text(zh="{seconds:.0f}秒", en="{seconds:.0f} s"), seconds=2.4)
+    assert capsys.readouterr().out == "2 s\n"

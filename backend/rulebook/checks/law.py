@@ -29,7 +29,7 @@ def _changed(old: str, new: str) -> str:
 CHECKS = (
     Check(
         code="R110",
-        title=Text(zh="没有这个条文", en="An article that is not listed"),
+        title=Text(zh="没有这个条文", en="An article is not listed"),
         why=Text(
             zh="编号写错，或没有在“articles”中列出；该条会被误认为没有写成规则。",
             en="Its number is wrong, or `articles` does not list it; the article it means would seem to be left out.",
@@ -39,7 +39,7 @@ CHECKS = (
     ),
     Check(
         code="R111",
-        title=Text(zh="条文没有写成规则，也没有说明理由", en="An article that nothing encodes, without a reason"),
+        title=Text(zh="条文没有写成规则，也没有说明理由", en="Nothing encodes an article, and no reason is given"),
         why=Text(
             zh="遗漏的条文与有意不写的条文无法区分。",
             en="Nobody could tell an article that was forgotten from one that was left out on purpose.",
@@ -49,7 +49,7 @@ CHECKS = (
     ),
     Check(
         code="R112",
-        title=Text(zh="同一条文列了两次", en="An article that is listed twice"),
+        title=Text(zh="同一条文列了两次", en="An article is listed twice"),
         why=Text(
             zh="其中一个多半应为另一条。",
             en="One of the two is often meant to be another article.",
@@ -59,7 +59,7 @@ CHECKS = (
     ),
     Check(
         code="R113",
-        title=Text(zh="文件名称或条文编号的写法不当", en="An order or article with a name of wrong form"),
+        title=Text(zh="文件名称或条文编号的写法不当", en="The name of an order or an article has the wrong form"),
         why=Text(
             zh="规则以“文件名称/条文编号”引用条文，因此两者只能用字母、数字等。",
             en="Rules name an article by its order and number, so both are short words without spaces.",
