@@ -1,16 +1,20 @@
 """A module names the articles of its orders: which it encodes, and which it leaves out and why."""
 
+from zoneinfo import ZoneInfo
+
 import pytest
 
 from backend.i18n import Text
 from backend.rulebook import InvalidRulebook, Rulebook, SourceFile, make_rulebook
+from backend.rulebook.checks.example import Resident
 from backend.rulebook.diff import diff_rulebooks
 from backend.rulebook.editor.completion import Draft, suggest_at
 from backend.rulebook.editor.outline import outline
 from backend.rulebook.editor.place import Place
 from backend.rulebook.modules.law import cover_articles
 from backend.rulebook.source import Fault
-from tests.rulebook.resident import CITY, Resident
+
+CITY = ZoneInfo("Asia/Shanghai")
 
 SUBSIDY = """\
 module: subsidy
