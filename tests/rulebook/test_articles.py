@@ -1,8 +1,7 @@
 """A module names the articles of its orders: which it encodes, and which it leaves out and why."""
 
-from zoneinfo import ZoneInfo
-
 import re
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -15,6 +14,7 @@ from backend.rulebook.editor.outline import outline
 from backend.rulebook.editor.place import Place
 from backend.rulebook.modules.law import cover_articles
 from backend.rulebook.source import Fault
+from tests.conftest import ROOT
 
 CITY = ZoneInfo("Asia/Shanghai")
 
