@@ -1,5 +1,6 @@
 """A module names the articles of its orders: which it encodes, and which it leaves out and why."""
 
+import re
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -13,6 +14,7 @@ from backend.rulebook.editor.outline import outline
 from backend.rulebook.editor.place import Place
 from backend.rulebook.modules.law import cover_articles
 from backend.rulebook.source import Fault
+from tests.conftest import ROOT
 
 CITY = ZoneInfo("Asia/Shanghai")
 
@@ -163,3 +165,14 @@ def test_an_editor_offers_the_articles_that_the_module_names(keys: tuple[str, ..
     draft = Draft(cases=False, outline=found, module=found, facts=Resident, structs={}, parameters={})
     offered = suggest_at(Place(keys, "order_3/", is_key=False), draft)
     assert [one.label for one in offered] == ["order_3/1", "order_3/2", "order_3/3-1"]
+
+
+@pytest.mark.parametrize("page", ["law.md", "law.zh.md"])
+def test_the_articles_of_the_page_are_accepted(page: str) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "rules" / page).read_text("utf-8"), re.DOTALL)
+    head, tail = SUBSIDY[: SUBSIDY.index("articles:")], SUBSIDY[SUBSIDY.index("parameters:") :]
+    text = f"{head}{blocks[0]}{tail}".replace("order_3/3-1", "order_3/1")
+    assert [article.id for article in rulebook(text).modules["subsidy"].orders[0].articles] == [
+        "order_3/1",
+        "order_3/2",
+    ]

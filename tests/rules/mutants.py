@@ -44,8 +44,8 @@ KINDS: tuple[Kind, ...] = (
 Outcome = Literal["refused", "failed", "equivalent", "elsewhere", "survived"]
 """`elsewhere`: refused, but neither where the mistake is nor by its name."""
 
-SENTENCES = ("title", "because", "remedy", "source", "label", "sources")
-"""Keys of prose, which no check can prove wrong."""
+SENTENCES = ("title", "because", "remedy", "source", "label", "sources", "articles")
+"""Keys of prose, which no check can prove wrong: an article that no rule names could have any number."""
 
 _SPAN = re.compile(r"(\d+)([dhm])(?!\w)")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")

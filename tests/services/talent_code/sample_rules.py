@@ -71,21 +71,10 @@ def write_rules(folder: Path, budget_fen: int, only: str | None = None) -> Path:
     shutil.copytree(ROOT / "rules", folder, ignore=shutil.ignore_patterns("benefits"))
     benefits = folder / "talent_code" / "benefits"
     benefits.mkdir()
-    _change(
-        folder / "talent_code" / "terms.yaml",
-        "  audit_days:\n    - {from: 2018-01-01, value: 30",
-        "value: 30",
-        "value: 3",
-    )
-    _change(
-        folder / "talent_code" / "audit.yaml", "  stated_draws:\n    - {from: 2019-01-01, value: 100", "100", "1000"
-    )
-    _change(
-        folder / "talent_code" / "audit.yaml",
-        "  other_draws:\n    - {from: 2019-01-01, value: 20",
-        "value: 20",
-        "value: 500",
-    )
+    terms, audit = folder / "talent_code" / "terms.yaml", folder / "talent_code" / "audit.yaml"
+    _change(terms, "audit_days", "{from: 2018-01-01, value: 30", "{from: 2018-01-01, value: 3")
+    _change(audit, "stated_draws", "value: 100", "value: 1000")
+    _change(audit, "other_draws", "value: 20", "value: 500")
     for name, terms in TERMS.items():
         if only in (None, name):
             written = benefit(name, terms, budget_fen, *AMOUNTS[name])
@@ -93,11 +82,11 @@ def write_rules(folder: Path, budget_fen: int, only: str | None = None) -> Path:
     return folder
 
 
-def _change(file: Path, line: str, old: str, new: str) -> None:
+def _change(file: Path, parameter: str, old: str, new: str) -> None:
     """Change a figure of the city's own rules, so that audits are early and frequent."""
-    text = file.read_text(encoding="utf-8")
-    assert line in text, f"{file} has changed"
-    file.write_text(text.replace(line, line.replace(old, new)), encoding="utf-8")
+    before, name, after = file.read_text(encoding="utf-8").partition(f"\n  {parameter}:\n")
+    assert old in after, f"{file} has changed"
+    file.write_text(before + name + after.replace(old, new, 1), encoding="utf-8")
 
 
 def benefit(name: str, terms: str, budget_fen: int, class_d_fen: int, class_e_fen: int) -> str:

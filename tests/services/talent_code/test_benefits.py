@@ -118,7 +118,7 @@ def test_a_near_miss_names_the_only_condition_that_is_not_met(scene: Scene) -> N
     miss = missed(scene, doctor)["graduate_allowance"]
     assert (miss["kind"], miss["from_at"]) == ("one_condition", None)
     assert miss["because"]["en"] == "You graduated 1 year ago or earlier"
-    assert miss["remedy"]["en"] == "You may claim it within a year of earning a higher degree"
+    assert miss["remedy"]["en"] == "You may claim it within 1 year of earning a higher degree"
 
 
 def test_a_benefit_with_two_unmet_conditions_is_not_a_near_miss(scene: Scene) -> None:
