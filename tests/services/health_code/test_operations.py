@@ -1,6 +1,7 @@
 """How many store operations the two busiest requests take: showing a code, and scanning one at a gate."""
 
 from collections import Counter
+from collections.abc import Callable
 
 from msgspec.structs import replace
 
@@ -8,33 +9,43 @@ from backend.city.service import City
 from tests.counting_store import CountingStore
 from tests.services.health_code.scene import Client, Headers, Scene
 
+ATTEMPTS = 5
 
-def counted(client: Client) -> Counter[tuple[str, str]]:
-    """Count the operations of the requests that follow."""
+
+def operations(
+    client: Client, request: Callable[[], object], prepare: Callable[[], object] = lambda: None
+) -> Counter[tuple[str, str]]:
+    """Return the operations of a request: the fewest of several times, since background work is counted as well."""
     city: City = client.app.state.city
-    store = CountingStore(city.store)
-    client.app.state.city = replace(city, store=store)
-    return store.calls
+    found: list[Counter[tuple[str, str]]] = []
+    for _ in range(ATTEMPTS):
+        prepare()
+        store = CountingStore(city.store)
+        client.app.state.city = replace(city, store=store)
+        request()
+        client.app.state.city = city
+        found.append(Counter(store.calls))
+    return min(found, key=Counter.total)
 
 
 def test_showing_a_code_is_one_read(client: Client, scene: Scene, wang: Headers) -> None:
-    scene.code(wang)
-    calls = counted(client)
-    scene.code(wang)
-    assert calls == {("get", "HealthRecord"): 1}
+    found = operations(client, lambda: scene.code(wang))
+    assert found == {("get", "HealthRecord"): 1}
 
 
-def test_a_scan_is_four_reads_and_two_writes(client: Client, scene: Scene, wang: Headers, gatekeeper: Headers) -> None:
-    """It reads whether the gate may still scan, whether the code was used here, and its colour now.
+def test_a_scan_is_two_reads_and_two_writes(client: Client, scene: Scene, wang: Headers, gatekeeper: Headers) -> None:
+    """It reads whether the code was used here, and its colour now; every five seconds also the gate's session.
 
     It writes the scan id and the visit: one document cannot be unique by both in a sharded collection.
     """
-    body = {"payload": scene.code(wang)["payload"], "venue": "west-lake-museum", "scan_id": "scan-0001"}
-    calls = counted(client)
-    assert client.post("/v1/verifications", headers=gatekeeper, json=body).json()["outcome"] == "valid"
-    assert calls == {
-        ("get", "Session"): 1,
-        ("get", "Account"): 1,
+    shown: list[str] = []
+
+    def scan() -> None:
+        body = {"payload": shown[-1], "venue": "west-lake-museum", "scan_id": f"scan-000{len(shown)}"}
+        assert client.post("/v1/verifications", headers=gatekeeper, json=body).json()["outcome"] == "valid"
+
+    found = operations(client, scan, prepare=lambda: shown.append(scene.code(wang)["payload"]))
+    assert found == {
         ("get", "VenueVisit"): 1,
         ("find", "HealthRecord"): 1,
         ("insert", "ScanReservation"): 1,
