@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated
 
 import msgspec
@@ -30,6 +31,7 @@ def finds_at_most_one(kind: type[Document], where: Mapping[str, Scalar]) -> bool
     return any(index.unique and set(index.fields) == set(where) for index in kind.indexes)
 
 
+@cache
 def indexed_fields(kind: type[Document]) -> tuple[str, ...]:
     """Return the fields of the indexes of a kind, except the id."""
     names = (field for index in kind.indexes for field in (*index.fields, index.ordered))

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import uvloop
+
 from backend.app import documents_of, open_city
 from backend.city.service import City, discover_integrations, discover_services
 from backend.services.medical_credit.hospital_commands import handle_command
@@ -16,6 +18,7 @@ from backend.services.medical_credit.model.visit import Line
 from backend.services.medical_credit.saga import visit_saga
 from backend.settings import Settings
 from backend.store.connect import prepare_store
+from backend.store.mongo.store import Driver
 from tests.bench.health_code_read import ROOT
 from tests.bench.report import Table
 from tests.integrations.his.hospital import connect, enrol
@@ -31,26 +34,32 @@ def bill() -> Table:
     rows: list[tuple[str, ...]] = []
     with TemporaryDirectory() as folder, mongod() as url:
         address, _, options = url.partition("?")
-        for name, store in (
-            ("embedded file", f"sqlite:///{folder}/city.db"),
-            ("MongoDB", f"{address.rstrip('/')}/visits?{options}"),
-        ):
+        stores: Sequence[tuple[str, str, Driver]] = (
+            ("embedded file", f"sqlite:///{folder}/city.db", "motor"),
+            ("MongoDB, motor", f"{address.rstrip('/')}/visits_motor?{options}", "motor"),
+            ("MongoDB, pymongo", f"{address.rstrip('/')}/visits_pymongo?{options}", "pymongo"),
+        )
+        for name, store, driver in stores:
             prepare_store(store, documents_of(discover_services()))
-            seconds, commands = asyncio.run(_run(store, Path(folder) / name))
+            seconds, commands = uvloop.run(_run(store, driver, Path(folder) / name))
             rows.append((name, f"{VISITS / seconds:,.0f}", f"{commands / seconds:,.0f}"))
     return Table(
         "visits",
         f"Visits from their opening to their bill: opened, {CHARGES} charges, closed, credit held, settled by the "
         f"insurance's sandbox (a file of its own, each call durable), posted and billed; {VISITS:,} visits of "
-        f"{PATIENTS} patients, {MAX_CONCURRENT} at once, one process, without HTTP.",
+        f"{PATIENTS} patients, {MAX_CONCURRENT} at once, one process on uvloop, without HTTP.",
         ("store", "visits per second", "commands per second"),
         rows,
     )
 
 
-async def _run(store: str, folder: Path) -> tuple[float, int]:
+async def _run(store: str, driver: Driver, folder: Path) -> tuple[float, int]:
     settings = Settings(
-        store=store, keys=new_keys(folder / "keys"), sandbox=str(folder / "sandbox.db"), rules=str(ROOT / "rules")
+        store=store,
+        mongo_driver=driver,
+        keys=new_keys(folder / "keys"),
+        sandbox=str(folder / "sandbox.db"),
+        rules=str(ROOT / "rules"),
     )
     city = open_city(settings, discover_services(), discover_integrations("integrations"))
     hospital = await connect(city)
