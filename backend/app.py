@@ -67,6 +67,8 @@ from backend.web.fast_paths import guard_directly
 from backend.web.forwarded import Forwarded
 from backend.web.idempotency import IdempotencyRecord
 from backend.web.openapi import document_routes
+from backend.web.overload_refusals import OverloadRefusals
+from backend.web.request_ranks import request_ranks
 
 if TYPE_CHECKING:
     from backend.operations.tracing import Tracing
@@ -118,7 +120,7 @@ def create_app(
     Raises InvalidCity or InvalidRulebook if a service, an integration or a rule module is wrong; no store is opened.
     """
     parts = discover_parts(settings, services_package)
-    load_shedder, job_counts, audit_lag = LoadShedder(settings.requests_at_once), JobCounts(), AuditLag()
+    load_shedder, job_counts, audit_lag = LoadShedder(settings.request_target_ms / 1_000), JobCounts(), AuditLag()
     background_metrics = BackgroundMetrics(parts.tasks.values())
 
     def current_city() -> City:
@@ -168,6 +170,8 @@ def create_app(
     app.state.standings = Standings(_find_standing(parts.services, current_city), city.clock)
     app.state.load_shedder = load_shedder
     app.state.access_log = access_log
+    formats = app.state.problem_formats
+    app.state.overload_refusals = OverloadRefusals(load_shedder, request_ranks(app, formats), formats)
     return app
 
 
@@ -294,6 +298,9 @@ def open_jobs(
 def load_metrics(load_shedder: LoadShedder, audit_lag: AuditLag) -> Iterator[Metric]:
     """Return the metrics of the load on this process, and of the audit log."""
     yield gauge("chengma_requests_in_flight", "Requests started and not yet answered", load_shedder.in_flight)
+    yield gauge(
+        "chengma_request_room", "Requests that may be in flight at once, adapted to their time", load_shedder.room
+    )
     yield gauge("chengma_audit_lag_seconds", "Age of the oldest act that is not chained", audit_lag.seconds)
     yield gauge("chengma_requests_refused", "Requests refused because of overload, so far", load_shedder.refused)
     yield gauge("chengma_store_away", "1 while the store does not answer", int(load_shedder.store_is_unavailable))
