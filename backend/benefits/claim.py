@@ -151,6 +151,7 @@ class Claim(AuditedSaga, kw_only=True):
         DUE,
         Index(("subject",), ordered="claimed_ms"),
         Index(("waitlist",), ordered="claimed_ms"),
+        Index(("waitlist",), ordered="amount_fen"),
         Index((), ordered="appealed_ms"),
         UNLOGGED,
         Index((), ordered="claimed_ms"),

@@ -20,7 +20,8 @@ from backend.store.paging import find_all
 async def serve_waitlist(saga: ClaimSaga[C, P], city: City, benefit: str) -> None:
     """Pay all waiting claims to a benefit that its budget covers now.
 
-    A claim that is too large for the rest of the budget does not hold up smaller ones behind it.
+    A claim that is too large for the rest of the budget does not hold up smaller ones behind it. Once the budget does
+    not cover the smallest one, no more of the list is read.
     """
     benefits = saga.benefits
     ended = benefits.offers(city).terms(benefit, city.now()) is None
@@ -29,12 +30,25 @@ async def serve_waitlist(saga: ClaimSaga[C, P], city: City, benefit: str) -> Non
         return
     if not ended:
         await _serve_reserved(saga, city, budget)
+    covers_one = ended or await _covers_one(saga, city, benefit, budget)
+    if not covers_one:
+        return
     async for claim in find_all(city.store, benefits.claim, {"waitlist": benefit}, Order("claimed_ms")):
         if ended or budget.covers(claim.amount_fen):
             await saga.decide(city, claim, partial(_serve, budget=None if ended else budget.id))
             budget = await get_current_budget(benefits, city, benefit)
-        elif budget.free_fen == 0 or budget.quota_is_full:
-            return
+            covers_one = ended  # the smallest claim may have been this one, or the rest may not cover it any more
+        elif not covers_one:
+            covers_one = await _covers_one(saga, city, benefit, budget)
+            if not covers_one:
+                return
+
+
+async def _covers_one(saga: ClaimSaga[C, P], city: City, benefit: str, budget: Budget) -> bool:
+    """Return whether the budget covers the smallest claim on the waiting list."""
+    smallest = Order("amount_fen")
+    page = await city.store.find(saga.benefits.claim, {"waitlist": benefit}, order=smallest, limit=1)
+    return any(budget.covers(claim.amount_fen) for claim in page.documents)
 
 
 async def _serve_reserved(saga: ClaimSaga[C, P], city: City, budget: Budget) -> None:

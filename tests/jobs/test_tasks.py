@@ -35,7 +35,8 @@ class SmallCity:
         self.started: list[str] = []
         self.failures = 0
         self.tasks: dict[str, Task[...]] = {
-            task.name: task for task in (record, fail_several_times, exceed_time_limit, wait_for_store)
+            task.name: task
+            for task in (record, fail_several_times, exceed_time_limit, process_broken, sweep_slowly, wait_for_store)
         }
         self.jobs = InProcessQueue(self.tasks, self.run_task)
 
@@ -69,6 +70,18 @@ async def fail_several_times(city: SmallCity, times: int) -> None:
 async def exceed_time_limit(city: SmallCity) -> None:
     city.started.append("sleep")
     await asyncio.sleep(60)
+
+
+@background(every=timedelta(hours=1), max_seconds=1, max_attempts=1)
+async def sweep_slowly(city: SmallCity) -> None:
+    city.started.append("sweep")
+    if len(city.started) <= 2:
+        await asyncio.sleep(60)
+
+
+@background(max_attempts=1)
+async def process_broken(_city: SmallCity, _document_id: str) -> None:
+    raise RuntimeError("it cannot be processed")
 
 
 @background(max_attempts=2)
@@ -156,6 +169,27 @@ def test_a_task_that_takes_too_long_is_cancelled_and_becomes_a_dead_letter(run_i
         await exceed_time_limit.enqueue(city.jobs)
         await city.wait_for_jobs()
         assert [job.error for job in await city.dead()] == ["TimeoutError: "]
+
+    run_in_city(work)
+
+
+def test_a_sweep_that_uses_up_its_time_continues_at_once_and_has_not_failed(run_in_city: Callable[..., None]) -> None:
+    async def work(city: SmallCity) -> None:
+        await sweep_slowly.enqueue(city.jobs)
+        await city.wait_for_jobs()
+        assert city.started == ["sweep"] * 3
+        assert await city.dead() == []
+
+    run_in_city(work)
+
+
+def test_a_document_that_fails_in_each_sweep_has_one_dead_letter(run_in_city: Callable[..., None]) -> None:
+    async def work(city: SmallCity) -> None:
+        for _ in range(3):
+            await process_broken.enqueue_once(city.jobs, "a document")
+            await city.wait_for_jobs()
+        [job] = await city.dead()
+        assert job.arguments == ("a document",)
 
     run_in_city(work)
 

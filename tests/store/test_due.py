@@ -84,9 +84,13 @@ def test_two_processes_share_what_is_due_and_neither_repeats_the_work_of_the_oth
         one, another = opened(), opened()
         await put(one, "due", 600, NOW_MS)
         processed: dict[Store, list[str]] = {one: [], another: []}
+        both_work = asyncio.Event()
 
         async def discard(store: Store, postcard: Postcard) -> None:
             processed[store].append(postcard.id)
+            if all(processed.values()):
+                both_work.set()
+            await asyncio.wait_for(both_work.wait(), 60)
             await delete_unless_changed(store, postcard)
 
         async def sweep(store: Store) -> None:
@@ -94,7 +98,6 @@ def test_two_processes_share_what_is_due_and_neither_repeats_the_work_of_the_oth
 
         await asyncio.gather(sweep(one), sweep(another))
         assert sorted(processed[one] + processed[another]) == [f"due-{number:04}" for number in range(600)]
-        assert all(processed.values()), "both took part"
         for store in processed:
             await store.close()
 

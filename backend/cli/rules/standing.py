@@ -56,11 +56,9 @@ def prove_standing_claims(settings: Settings, folder: Path | None, rulebook: Rul
         if faults:
             raise InvalidRulebook(faults)
     say(
-        Text(
-            zh="{count}条主张成立，均已证明（{seconds:.0f}秒）。", en="{count} claims hold; proved in {seconds:.0f} s."
-        ),
+        Text(zh="{count}条主张成立，均已证明（{seconds}秒）。", en="{count} claims hold; proved in {seconds} s."),
         count=len(report.results),
-        seconds=report.seconds,
+        seconds=round(report.seconds),
     )
 
 

@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from backend.benefits.budget import Entry, apply_entry
 from backend.benefits.budgets import get_or_create_budget
 from backend.benefits.ports import PayoutBank
+from backend.benefits.waitlist import serve_waitlist
 from backend.services.talent_code.model.claim import Budget, Claim
-from backend.services.talent_code.saga import benefits
+from backend.services.talent_code.saga import benefits, claims
+from tests.counting_store import CountingStore
 from tests.services.health_code.scene import problem, stored
 from tests.services.talent_code.sample_rules import write_rules
 from tests.services.talent_code.scene import DOCTOR, LEADER, Citizen, Scene
@@ -280,3 +283,14 @@ def test_officers_see_budgets_and_whether_claims_are_waiting(scene: Scene, set_b
     ]
     assert (plain["limit_fen"], plain["free_fen"], plain["has_waitlist"]) == (100_00, 0, False)
     problem(scene.client.get("/v1/benefit-budgets", headers=people[0]), 403, "not-allowed")
+
+
+def test_a_list_of_which_the_budget_covers_none_is_not_read(scene: Scene, set_budget: SetBudget) -> None:
+    set_budget(0)
+    people = doctors(scene, 3)
+    waiting = [scene.claimed(person, "plain") for person in people]
+    set_budget(49)
+    counting = CountingStore(scene.city.store)
+    scene.call(serve_waitlist, claims, replace(scene.city, store=counting), "plain")
+    assert stages(scene, people, waiting) == ["waiting"] * 3
+    assert counting.calls["find", "Claim"] == 2, "the first and the smallest claim"
