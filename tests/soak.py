@@ -29,6 +29,7 @@ RUNS = {
     "load with a publication": ("tests/city/under_load/test_load.py", 2),
     "visits with kills": ("tests/city/under_load/test_visits.py", 3),
     "a store holds what a dict would hold": ("tests/store/test_model.py", 2),
+    "the answers of concurrent callers have an order": ("tests/store/test_concurrent_model.py", 1),
     "three evaluators agree on every rule": ("tests/rulebook/test_agreement.py", 2),
     "five evaluators agree on 20,000 random modules": ("tests/rulebook/test_random_modules.py", 8),
     "verdicts change exactly when they say": ("tests/rulebook/test_verdict.py", 2),

@@ -1,11 +1,13 @@
 """Full years between two instants, by the calendar: `age(facts.born_at, now) >= 70`.
 
 A year is full at midnight of its anniversary in the city's time zone: a person is 70 from the first instant of the
-70th birthday, and a person born on 29 February from 1 March in a year without that day. The Civil Code lets a period
-of years end with the corresponding day, or with the last day of the month if there is none (article 202, [V]), and
-does not count its first day (article 201, [V]). Whether the birthday itself belongs to the new age is read in favour
-of the citizen, as offices do (assumption [A]); criminal courts begin with the day after it (interpretation of 2006,
-article 2, [W]). An order that reads so is written `age(facts.born_at, now - duration("24h"))`.
+70th birthday, and a person born on 29 February from 1 March in a year without that day. The Civil Code counts periods
+by the calendar (article 200, [V]), leaves out their first day (article 201, [V]), and lets a period of years end with
+the corresponding day, or with the last day of the month if there is none (article 202, [V]), at midnight (article 203,
+[V]), unless a law says otherwise (article 204, [V]). So years since 29 February end with 28 February. Whether the
+birthday itself belongs to the new age is read in favour of the citizen, as offices do (assumption [A]); criminal
+courts begin with the day after it (Supreme People's Court, Fa Shi [2006] No. 1, article 2, [V]). An order that reads
+so is written `age(facts.born_at, now - duration("24h"))`.
 
 In the typed tree it is `Apply(name="age", operation=AgeOperation, arguments=(since, at))` of type int, never less than
 0. If `at` contains `now`, so does its `now_coefficient`, and the node is one side of a comparison with a whole number
