@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
-from msgspec import Struct
-
-from backend.rulebook.language.types import Type, fields_of
+from backend.rulebook.language.types import Type
+from tests.rulebook.random_scope import Scope
 
 SIGNS = ("<", "<=", ">", ">=", "==", "!=")
 NUMBERS = (0, 0, 1, 1, 2, 3, 5, 7, 10, 18, 60, 70, 100, -1, 365, 10_000)
@@ -26,50 +25,6 @@ SPAN_PARTS = ("getHours", "getMinutes", "getSeconds", "getMilliseconds")
 MAX_NESTED = 3
 
 
-@dataclass(frozen=True)
-class Scope:
-    """What a condition may read: Structs and values by their names, and the optional facts known to be there."""
-
-    structs: Mapping[str, type[Struct]]
-    values: Mapping[str, Type]
-    present: frozenset[str] = frozenset()
-    nested: int = 0
-
-    def readable(self) -> list[tuple[str, Type]]:
-        """Return the values that may be read without a guard."""
-        found = list(self.values.items())
-        for name, struct in self.structs.items():
-            found += self._within(name, struct)
-        return found
-
-    def _within(self, name: str, struct: type[Struct]) -> list[tuple[str, Type]]:
-        found: list[tuple[str, Type]] = []
-        for own, held in fields_of(struct).items():
-            path = f"{name}.{own}"
-            if held.optional and path not in self.present:
-                continue
-            found += self._within(path, held.type.struct) if held.type.struct is not None else [(path, held.type)]
-        return found
-
-    def absent(self) -> list[str]:
-        """Return the optional facts that need a guard."""
-        found: list[str] = []
-        todo = list(self.structs.items())
-        while todo:
-            name, struct = todo.pop()
-            for own, held in fields_of(struct).items():
-                path = f"{name}.{own}"
-                if held.optional and path not in self.present:
-                    found.append(path)
-                elif held.type.struct is not None:
-                    todo.append((path, held.type.struct))
-        return found
-
-    def knowing(self, path: str) -> "Scope":
-        """Return the scope in which an optional fact is there."""
-        return replace(self, present=self.present | {path})
-
-
 @dataclass
 class Conditions:
     """Draws conditions; `pool` are the parameters by name."""
@@ -86,7 +41,8 @@ class Conditions:
         """Return a fact or parameter of a kind, or None if there is none."""
         known = [*scope.readable(), *self.pool.items()]
         found = [name for name, held in known if held.kind == kind and held.struct is None]
-        return self.random.choice(found) if found else None
+        guarded = [name for name in found if any(f"{name}.".startswith(f"{path}.") for path in scope.present)]
+        return self.random.choice(guarded if guarded and self.chance(0.5) else found) if found else None
 
     # ── truth values ──
 
@@ -94,7 +50,11 @@ class Conditions:
         """Return a condition."""
         if depth <= 0:
             return self.atom(scope)
-        match self.random.randrange(12):
+        match self.random.randrange(14):
+            case 12:
+                return f"(({self.truth(scope, depth - 1)}) {self.random.choice(['==', '!='])} ({self.truth(scope, 0)}))"
+            case 13:
+                return self.latest(scope, depth) or self.atom(scope)
             case 0 | 1:
                 return f"({self.truth(scope, depth - 1)} && {self.truth(scope, depth - 1)})"
             case 2 | 3:
@@ -113,9 +73,11 @@ class Conditions:
 
     def guarded(self, scope: Scope, depth: int) -> str:
         """Return a condition that tests an optional fact first."""
-        path = self.random.choice(scope.absent())
+        path, kind = self.random.choice(scope.absent())
         inner = scope.knowing(path)
-        match self.random.randrange(6):
+        match self.random.randrange(8):
+            case 6 | 7 if scope.nested < MAX_NESTED:
+                return f"(has({path}) && {self.list_under_guard(inner, path, kind)})"
             case 0:
                 return f"has({path})"
             case 1:
@@ -126,6 +88,25 @@ class Conditions:
                 return f"(has({path}) && {self.truth(inner, depth - 1)} && {self.truth(inner, depth - 1)})"
             case _:
                 return f"(has({path}) && {self.truth(inner, depth - 1)})"
+
+    def list_under_guard(self, scope: Scope, path: str, kind: Type) -> str:
+        """Return a test of the elements of a list that reads an optional fact which is guarded outside of it."""
+        source = self.records(scope, 0)
+        about = {
+            "int": lambda: f"{path} {self.sign()} {self.number(scope, 0)}",
+            "timestamp": lambda: f"{path} {self.sign()} {self.instant(scope)}",
+            "duration": lambda: f"{path} {self.sign()} {self.span(scope)}",
+            "string": lambda: f'{path} != "a"',
+            "bool": lambda: path,
+        }.get(kind.kind, lambda: self.truth(scope, 1))
+        if source is None:
+            return about()
+        text, element = source
+        name, inner = self.within(scope, element)
+        parts = [about(), self.latest(inner, 0) or self.truth(inner, 1), self.truth(inner, 0)]
+        if self.chance(0.3):
+            parts.append(f"(has({path}) || {self.truth(inner, 0)})")
+        return f"{text}.exists({name}, {' && '.join(self.random.sample(parts, len(parts)))})"
 
     def over_list(self, scope: Scope, depth: int) -> str | None:
         """Return a test of the elements of a list, or None if there is no list."""
@@ -152,6 +133,22 @@ class Conditions:
                 if self.chance(0.5):
                     over = f"{text}.map({name}, {test}, {value})"
                 return f"{over}.exists(v{name}, v{name} {self.sign()} {self.literal_number()})"
+
+    def latest(self, scope: Scope, depth: int) -> str | None:
+        """Return whether an element of a list, perhaps within another one, is before or after some instant."""
+        source = self.records(scope, 0)
+        if source is None or scope.nested == MAX_NESTED or source[1].struct is None:
+            return None
+        text, element = source
+        name, inner = self.within(scope, element)
+        if depth > 1 and scope.nested == 0 and self.chance(0.7):
+            return f"{text}.exists({name}, {self.latest(inner, depth) or self.truth(inner, 1)})"
+        own = Scope({name: inner.structs[name]}, {}, inner.present)
+        at = self.read(own, "timestamp")
+        if at is None or not at.startswith(f"{name}."):
+            return None
+        parts = [f"{at} {self.sign()} {self.instant(scope)}", *(self.truth(inner, 1) for _ in range(2))]
+        return f"{text}.exists({name}, {' && '.join(self.random.sample(parts, self.random.choice([1, 2, 3])))})"
 
     def within(self, scope: Scope, element: Type) -> tuple[str, Scope]:
         """Return a new variable, and the scope in which it is bound to an element."""
@@ -346,6 +343,9 @@ class Conditions:
                 return f"{name}.{method}({self.quoted(TEXTS)})"
             case 6:
                 return f"{name}.matches({self.quoted(PATTERNS)})"
+            case 7 if self.chance(0.6):
+                made = [f"{name} + {self.quoted(TEXTS)}", f"string({self.number(scope, 1)})"]
+                return f"{self.random.choice(made)} {self.sign()} {self.quoted(['5', '0', '-1', *TEXTS])}"
             case _:
                 return f"size({name}) {self.sign()} {self.literal_number()}"
 

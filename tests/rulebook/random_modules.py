@@ -20,7 +20,8 @@ from backend.rulebook.language.types import (
 from backend.rulebook.modules.module import Module
 from backend.rulebook.prover.symbols import accepts
 from tests.rulebook.prover.small_people import SmallPeople
-from tests.rulebook.random_conditions import Conditions, Scope
+from tests.rulebook.random_conditions import Conditions
+from tests.rulebook.random_scope import Scope
 from tests.rulebook.random_shapes import declared, random_struct
 from tests.rulebook.tram import CITY
 
@@ -30,7 +31,7 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "limit": (0, 1, 5, 18, 70),
     "amount_fen": ("1_200 yuan", "0.50 yuan", "3 fen"),
     "span": ("14d", "1h30m", "0s", "3650d"),
-    "favourite": ("a", "b", "owner", "low"),
+    "favourite": ('"a"', '"b"', '"owner"', '"low"'),
     "opened": ("2023-01-01T00:00:00+08:00", "1990-06-30T12:00:00Z"),
     "several": ("[1, 2, 3]", "[7]"),
     "towns": ('["a", "b"]', '["浙江", "IT"]'),
@@ -109,15 +110,11 @@ def _parameters(random: Random, names: list[str]) -> str:
         return ""
     lines = ["parameters:"]
     for name in names:
-        days = ["2020-01-01", *sorted(random.sample(DAYS[1:], random.choice([0, 0, 1, 2])))]
-        values = [f"{{from: {day}, value: {_value(random, name)}, source: s}}" for day in days]
-        lines.append(f"  {name}: [{', '.join(values)}]")
+        lines.append(f"  {name}:")
+        for day in ["2020-01-01", *sorted(random.sample(DAYS[1:], random.choice([0, 0, 1, 2])))]:
+            value = random.choice(VALUES[name])
+            lines += [f"    - from: {day}", f"      value: {value}", "      source: s"]
     return "\n".join(lines) + "\n"
-
-
-def _value(random: Random, name: str) -> str:
-    value = random.choice(VALUES[name])
-    return f'"{value}"' if name in ("favourite", "opened") else str(value)
 
 
 def _thens(random: Random, strategy: str, number: int, numeric: list[str]) -> list[str]:
@@ -136,7 +133,8 @@ def _text(
              f"strategy: {strategy}", f"{parameters}rules:"]  # fmt: skip
     for number, (when, then) in enumerate(zip(whens, thens, strict=True)):
         since = random.choice([DAYS[0], DAYS[0], *DAYS[1:]]) if random is not None else DAYS[0]
-        until = f", until: {random.choice(DAYS[3:])}" if random is not None and random.random() < 0.2 else ""
+        later = [day for day in DAYS if day > since]
+        until = f", until: {random.choice(later)}" if random is not None and later and random.random() < 0.2 else ""
         lines.append(f"  - {{id: r{number}, from: {since}{until}, then: {then}, source: s,")
         lines.append(f"     because: {{zh: 甲, en: A}}, when: {quoted(when)}}}")
     lines.append(f"otherwise: {{then: {'0' if numeric else WORD_RESULTS[0]}, because: {{zh: 乙, en: B}}}}\n")

@@ -34,6 +34,7 @@ class Facts(Struct, frozen=True):
     born_at: datetime
     years: Annotated[int, Meta(ge=0, le=100)] = 0
     count: int | None = None
+    weight: float = 1.0
     home: Home | None = None
     left_at: datetime | None = None
     things: tuple[Thing, ...] = ()
@@ -77,7 +78,7 @@ def test_a_test_of_a_list_is_not_made_before_the_guard_around_it(when: str) -> N
     things = (Thing("a", NOW - timedelta(days=2)),)
     absent = Facts(NOW, things=things, others=(Thing("a", NOW),))
     assert agreed(rulebook, absent) == "silent"
-    present = Facts(NOW, 0, 4, Home("a"), NOW - timedelta(days=1), things, (Thing("a", NOW),))
+    present = Facts(NOW, 0, 4, 1.0, Home("a"), NOW - timedelta(days=1), things, (Thing("a", NOW),))
     assert agreed(rulebook, present) == "fires"
 
 
@@ -123,3 +124,9 @@ def test_an_element_may_be_called_as_generated_code_calls_another(name: str) -> 
     facts = Facts(NOW, things=(Thing("a", NOW - timedelta(days=1)),), others=(Thing("b", NOW),))
     when = f'facts.things.exists(t, facts.others.exists({name}, {name}.kind != t.kind) && t.kind == "a")'
     assert agreed(book(when), facts) == "fires"
+
+
+def test_a_division_by_zero_is_not_taken_for_one_by_negative_zero() -> None:
+    facts = Facts(NOW, things=(Thing("a", NOW),))
+    positive, negative = (f"facts.things.exists(t, facts.weight / {zero} > 1.0)" for zero in ("0.0", "-0.0"))
+    assert agreed(book(f"{positive} && !{negative}"), facts) == "fires"

@@ -165,7 +165,10 @@ def key_of(node: Node, bound: Mapping[str, str] = MappingProxyType({})) -> Key:
     """Return the structural key of an expression, which ignores its position and the names of macro variables."""
     match node:
         case Constant():
-            return ("constant", type(node.value).__name__, node.value)
+            value = (
+                repr(node.value) if isinstance(node.value, float) else node.value
+            )  # 0.0 and -0.0 are equal, but differ
+            return ("constant", type(node.value).__name__, value)
         case Variable():
             return ("variable", bound.get(node.name, node.name))
         case Field():
