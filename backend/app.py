@@ -38,9 +38,9 @@ from backend.city.service import (
     rule_modules_of,
 )
 from backend.jobs.in_process import InProcessQueue, NullQueue
-from backend.jobs.saga import SweepLeases
 from backend.jobs.tasks import DeadLetter, Job, JobQueue, Task, discover_tasks, run_job
 from backend.operations.access_log import AccessLog
+from backend.operations.background_metrics import BackgroundMetrics
 from backend.operations.health_checks import health_routes
 from backend.operations.load_shedding import LoadShedder
 from backend.operations.metrics import JobCounts, city_metrics, gauge, serve_metrics
@@ -60,6 +60,7 @@ from backend.settings import Settings, parse_networks
 from backend.store import Document
 from backend.store.connect import open_store, store_file
 from backend.store.copy import CopyProgress
+from backend.store.due import SweepLeases
 from backend.store.migrations import Lease, MigrationRun
 from backend.web.errors import EXCEPTION_HANDLERS, StrictRequest
 from backend.web.fast_paths import guard_directly
@@ -120,6 +121,7 @@ def create_app(
     """
     parts = discover_parts(settings, services_package)
     load_shedder, job_counts, audit_lag = LoadShedder(settings.request_target_ms / 1_000), JobCounts(), AuditLag()
+    background_metrics = BackgroundMetrics(parts.tasks.values())
 
     def current_city() -> City:
         return cast("City", app.state.city)
@@ -134,13 +136,15 @@ def create_app(
         yield from access_log.request_counts.read()
         yield from city_metrics(current_city())
         yield from job_counts.read()
+        yield from background_metrics.read()
         yield from load_metrics(load_shedder, audit_lag)
         yield gauge("chengma_jobs_waiting", "Background jobs that wait", jobs.waiting())
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncGenerator[None, None]:
         stop_metrics = serve_metrics(settings.host, settings.metrics_port, metrics) if settings.metrics_port else None
-        async with _following(current_city, set_city), audit_lag.measured(current_city), jobs:
+        measured = audit_lag.measured(current_city), background_metrics.measured(current_city)
+        async with _following(current_city, set_city), measured[0], measured[1], jobs:
             yield
         if stop_metrics is not None:
             stop_metrics()

@@ -28,7 +28,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = "sqlite:///var/city.db"
     mongo_driver: Annotated[
-        Literal["motor", "pymongo"], Meta(description="the MongoDB driver: motor, or PyMongo's own asyncio client")
+        Literal["motor", "pymongo"],
+        Meta(description="the MongoDB driver: motor, or PyMongo's own asyncio client (`pymongo`, recommended)"),
     ] = "motor"
     store_timeout_ms: Annotated[
         int,
