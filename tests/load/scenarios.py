@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from tests.load.city import Served
 from tests.load.client import Answers, Connection, close, closed_loop, connect, newcomer, open_loop
-from tests.load.figures import outcome, percentile
+from tests.load.figures import REFUSED, outcome, percentile
 
 Scenario = Callable[[Served], Awaitable[dict[str, float]]]
 
@@ -48,7 +48,7 @@ async def overload(served: Served) -> dict[str, float]:
     close(connections)
     refused_at = [at for at, status in zip(calm.ended, calm.statuses, strict=True) if status != 200]
     count_served = sum(1 for status in answers.statuses if status == 200)
-    count_refused = len(answers.statuses) - count_served
+    count_refused = sum(1 for status in answers.statuses if status == REFUSED)
     spent = used - count_served * cost
     return found | {
         "refusal_microseconds": max(0.0, spent) / max(1, count_refused) * 1e6,
