@@ -52,18 +52,18 @@ class Served(Struct):
 
 
 @contextmanager
-def served(store: str, root: Path = ROOT) -> Iterator[Served]:
-    """Serve a city until the end of the block, by the code in `root`; the caller runs on the other core."""
+def served(store: str) -> Iterator[Served]:
+    """Serve a city until the end of the block; the caller runs on the other core."""
     city = synthetic_city(CITIZENS)
     displays = asyncio.run(requests(city, CITIZENS))
     port, metrics_port = free_port(), free_port()
     with ExitStack() as running:
         folder = Path(running.enter_context(TemporaryDirectory()))
         environment = os.environ | {
-            "PYTHONPATH": str(root),
+            "PYTHONPATH": str(ROOT),
             "CHENGMA_STORE": city.settings.store,
             "CHENGMA_KEYS": city.settings.keys,
-            "CHENGMA_RULES": str(root / "rules"),
+            "CHENGMA_RULES": str(ROOT / "rules"),
             "CHENGMA_PORT": str(port),
             "CHENGMA_METRICS_PORT": str(metrics_port),
         }

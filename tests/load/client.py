@@ -168,7 +168,7 @@ async def _all_answered(connections: Sequence[Connection]) -> None:
 
 
 async def newcomer(port: int, request: bytes, answers: Answers) -> None:
-    """Connect, send a request, and wait for the answer; the time counts from before the connection."""
+    """Connect, send a request, and wait for the answer; the time begins before the connection."""
     due, answered = time.perf_counter(), asyncio.Event()
     loop = asyncio.get_running_loop()
     try:

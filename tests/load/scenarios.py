@@ -1,18 +1,23 @@
 """The scenarios of overload. Each measures the capacity first, in the same run, and is bounded in count and time."""
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from tests.load.city import Served
 from tests.load.client import Answers, Connection, close, closed_loop, connect, newcomer, open_loop
-from tests.load.figures import outcome, percentile
+from tests.load.figures import REFUSED, outcome, percentile
 
 Scenario = Callable[[Served], Awaitable[dict[str, float]]]
 
 CAPACITY_SECONDS, SECONDS, WARM_SECONDS = 3.0, 8.0, 1.0
 CAPACITY_CONNECTIONS, OPEN_CONNECTIONS, KEPT_CONNECTIONS, BUSY_CONNECTIONS = 64, 1_900, 1_000, 500
 OVERLOAD = 3.0
+DISPLAYS_PER_SECOND = {"guangdong": 23_000, "hainan": 60_000}
+"""The peaks of two provinces."""
+SHARE_USED = 0.7
+"""Of a core, so that a peak does not have to be refused."""
 
 
 async def capacity(served: Served) -> tuple[float, float]:
@@ -43,7 +48,7 @@ async def overload(served: Served) -> dict[str, float]:
     close(connections)
     refused_at = [at for at, status in zip(calm.ended, calm.statuses, strict=True) if status != 200]
     count_served = sum(1 for status in answers.statuses if status == 200)
-    count_refused = len(answers.statuses) - count_served
+    count_refused = sum(1 for status in answers.statuses if status == REFUSED)
     spent = used - count_served * cost
     return found | {
         "refusal_microseconds": max(0.0, spent) / max(1, count_refused) * 1e6,
@@ -118,6 +123,14 @@ async def hang_ups(served: Served) -> dict[str, float]:
     return {"in_flight": await asyncio.to_thread(served.metric, "chengma_requests_in_flight")}
 
 
+async def historic_days(served: Served) -> dict[str, float]:
+    """How many cores would have displayed the code on days of the past, by calculation from one core's capacity."""
+    most, _ = await capacity(served)
+    return {"capacity_per_second": most} | {
+        f"cores_for_{day}": math.ceil(displays / (most * SHARE_USED)) for day, displays in DISPLAYS_PER_SECOND.items()
+    }
+
+
 async def _beside_busy(served: Served, count: int, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
     busy: list[Connection] = await connect(served.port, count, Answers())
     async with asyncio.TaskGroup() as group:
@@ -143,4 +156,5 @@ SCENARIOS: Mapping[str, Scenario] = {
     "newcomers": newcomers,
     "newcomers_at_once": newcomers_at_once,
     "hang_ups": hang_ups,
+    "historic_days": historic_days,
 }

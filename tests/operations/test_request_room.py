@@ -49,7 +49,7 @@ def filled(**audiences: int) -> LoadShedder:
         pytest.param(400, 400, 5.0, True, 280, id="far too slow: by three tenths at a time"),
         pytest.param(400, 200, 0.0625, False, 160, id="too slow with little in flight: from there"),
         pytest.param(150, 150, 5.0, True, LEAST_ROOM, id="never below the least"),
-        pytest.param(LEAST_ROOM, 3, 5.0, False, LEAST_ROOM, id="slow by itself"),
+        pytest.param(LEAST_ROOM, 3, 5.0, False, LEAST_ROOM, id="slow without any queue"),
         pytest.param(400, 400, 0.04, True, 500, id="fast and full: in proportion"),
         pytest.param(400, 400, 0.001, True, 500, id="very fast and full: by a quarter at a time"),
         pytest.param(400, 400, 0.0, True, 500, id="in no time"),
