@@ -28,6 +28,7 @@ DocumentKind = Literal[
 RESIDENT_CARD: DocumentKind = "resident_identity_card"
 _RESIDENCE_CARD: DocumentKind = "permanent_residence_card"
 _SEX_DIGIT = 16
+_DIVISION_DIGITS = 6
 
 TypedIdNumber = Annotated[str, Meta(min_length=1, max_length=32, description="as people type it")]
 """The number of an identity document in a request."""
@@ -61,6 +62,14 @@ class IdentityDocument(Struct, frozen=True):
         if self.kind not in (RESIDENT_CARD, _RESIDENCE_CARD) or not self.number[0].isdecimal():
             return None
         return date(int(self.number[6:10]), int(self.number[10:12]), int(self.number[12:14]))
+
+    @property
+    def division(self) -> str | None:
+        """The county or district, by its code (GB/T 2260), in which the number was issued, or None if it names none.
+
+        It is where the person was registered first, which is not always where they are registered now.
+        """
+        return self.number[:_DIVISION_DIGITS] if self.kind == RESIDENT_CARD else None
 
     @property
     def sex(self) -> Sex | None:

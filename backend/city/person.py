@@ -6,11 +6,13 @@ from datetime import date, datetime, time
 from typing import ClassVar
 from zoneinfo import ZoneInfo
 
+from msgspec.structs import replace
+
 from backend.city.id_number import IdentityDocument, Sex
 from backend.problems import Problem
 from backend.rulebook.language import calendar
 from backend.security.field_encryption import FieldEncryption
-from backend.store import ONE_SHARD, Document, Duplicate, Index, Store
+from backend.store import ONE_SHARD, Conflict, Document, Duplicate, Index, Store
 from backend.store.place import Place
 from backend.store.retention import Retention
 
@@ -24,7 +26,8 @@ class BirthDateMissing(Problem):
 class Person(Document, kw_only=True):
     """A person. `id` is random; the identity document is encrypted, and looked up by its keyed hash.
 
-    `sex` and `born_on` are unknown if the document does not tell them and the person has not.
+    `sex` and `born_on` are unknown if the document does not tell them and the person has not. `division` is the code of
+    the county or district of their first registration, by which previews of the rules count people.
     """
 
     collection: ClassVar[str] = "profiles"
@@ -42,6 +45,7 @@ class Person(Document, kw_only=True):
     born_on: date | None
     created: datetime
     name: str | None = None
+    division: str | None = None
 
 
 def masked_name(name: str) -> str:
@@ -56,11 +60,21 @@ async def find_or_create_person(
     while True:
         person = await find_person(store, encryption, id_number)
         if person is not None:
-            return person
+            return await _with_division(store, person, id_number)
         try:
             return await store.insert(new_person(encryption, id_number, secrets.token_urlsafe(12), now))
         except Duplicate:
             continue  # a concurrent request created the same person
+
+
+async def _with_division(store: Store, person: Person, id_number: IdentityDocument) -> Person:
+    """Return the person, with the division that earlier editions did not keep."""
+    if person.division == id_number.division:
+        return person
+    try:
+        return await store.replace(replace(person, division=id_number.division))
+    except Conflict:
+        return await known_person(store, person.id)  # the next time will do
 
 
 async def find_person(store: Store, encryption: FieldEncryption, id_number: IdentityDocument) -> Person | None:
@@ -85,6 +99,7 @@ def new_person(encryption: FieldEncryption, id_number: IdentityDocument, person_
         sex=id_number.sex,
         born_on=id_number.born_on,
         created=created,
+        division=id_number.division,
     )
 
 

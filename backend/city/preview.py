@@ -7,12 +7,14 @@ columns cannot compute, each document is decoded and decided on its own.
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.city.divisions import division_name
+from backend.city.preview_districts import districts_by_id, read_districts
 from backend.city.service import Service, StoredFacts
 from backend.i18n import Text
 from backend.rulebook import Rulebook
@@ -24,6 +26,7 @@ from backend.rulebook.preview.comparison import (
     codes_of_objects,
     instant_codes,
 )
+from backend.rulebook.preview.districts import Districts
 from backend.rulebook.preview.groups import UNKNOWN, groups_of_ages
 from backend.rulebook.preview.layout import ABSENT
 from backend.rulebook.preview.report import (
@@ -97,18 +100,20 @@ async def preview_editions(
     progress: Progress = lambda _people: None,
 ) -> PreviewReport:
     """Return what the edition `new` would change at an instant for everybody whose facts are stored."""
-    begin = time.monotonic()
+    begin, as_of = time.monotonic(), datetime.now(UTC)
     found, refused = previewed(old, new, stored, modules)
     reports: list[ModulePreview] = []
     for name, facts in found:
         subject = subject_of(old, new, name, at, facts)
         means, _ = await asyncio.to_thread(means_of, facts, subject)
-        tally = await count(store, facts, subject, means, progress=progress)
+        districts = await districts_for(store, facts, means)
+        tally = await count(store, facts, subject, means, progress=progress, districts=districts)
         reports.append(await report_module(store, facts, subject, tally, means))
     return PreviewReport(
         old=old.digest,
         new=new.digest,
         at=at,
+        as_of=as_of,
         seconds=time.monotonic() - begin,
         modules=reports,
         not_previewed=refused,
@@ -146,6 +151,11 @@ def _refusals() -> tuple[type[Exception], ...]:
     return TooManyRules, UnsupportedLayout, Unsupported
 
 
+async def districts_for(store: Store, facts: StoredFacts, means: Means) -> Districts | None:
+    """Return the districts of everybody for a count by columns; None if there are none, or for a count by objects."""
+    return await read_districts(store) if facts.by_district and means == "columns" else None
+
+
 async def count(
     store: Store,
     facts: StoredFacts,
@@ -153,31 +163,34 @@ async def count(
     means: Means,
     part: Part = WHOLE,
     progress: Progress = lambda _people: None,
+    districts: Districts | None = None,
 ) -> Tally:
-    """Count the people of a part of the collection; objects are counted whole."""
+    """Count the people of a part of the collection; objects are counted whole, and by their own districts."""
     if means == "columns":
         from backend.city.preview_columns import count_columns
 
-        return await count_columns(store, facts, subject, part, progress)
+        return await count_columns(store, facts, subject, part, progress, districts)
     assert part == WHOLE, "objects are scanned by id"
     comparison, batch = Comparison(subject), list[Document]()
     async for document in store.scan(facts.kind):
         batch.append(document)
         if len(batch) == PEOPLE_AT_ONCE:
-            _count_objects(comparison, facts, batch)
+            await _count_objects(store, comparison, facts, batch)
             progress(len(batch))
             batch = []
-    _count_objects(comparison, facts, batch)
+    await _count_objects(store, comparison, facts, batch)
     progress(len(batch))
     return comparison.tally
 
 
-def _count_objects(comparison: Comparison, facts: StoredFacts, documents: Sequence[Any]) -> None:
+async def _count_objects(store: Store, comparison: Comparison, facts: StoredFacts, documents: Sequence[Any]) -> None:
     people = [getattr(document, facts.field) for document in documents]
     codes = instant_codes(comparison, lambda edition, at: codes_of_objects(edition, people, at))
     names, group = _groups_of_objects(comparison, documents, people)
     worst = np.array([_worst(comparison, facts, document) for document in documents], dtype=np.int64)
-    comparison.count(codes, names, group, worst, lambda places: [documents[place].id for place in places.tolist()])
+    ids = [document.id for document in documents]
+    districts = await districts_by_id(store, ids) if facts.by_district else None
+    comparison.count(codes, names, group, worst, lambda places: [ids[place] for place in places.tolist()], districts)
 
 
 def _worst(comparison: Comparison, facts: StoredFacts, document: Any) -> int:  # noqa: ANN401  any document
@@ -218,4 +231,4 @@ async def report_module(
             )
             samples.append(Sample(person, cell.group, cell.again, before, after))
     title = facts.groups.title if facts.groups is not None else Text(zh="", en="")
-    return module_preview(comparison, tally, means, samples, title)
+    return module_preview(comparison, tally, means, samples, title, division_name)

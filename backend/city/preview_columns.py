@@ -10,7 +10,8 @@ from backend.rulebook.preview import bson_reader
 from backend.rulebook.preview.column_counter import ColumnCounter
 from backend.rulebook.preview.columns import Columns, Integers
 from backend.rulebook.preview.comparison import Comparison, Subject
-from backend.rulebook.preview.document_columns import DocumentReader, ids_of
+from backend.rulebook.preview.districts import Districts
+from backend.rulebook.preview.document_columns import DocumentReader, hashes_of, ids_of
 from backend.rulebook.preview.documents import ID, Encoding, Reading, add_id, add_words_of_list, reading_of
 from backend.rulebook.preview.layout import PEOPLE, Column, Layout, Path, add_column
 from backend.rulebook.preview.tally import Tally
@@ -50,7 +51,12 @@ def reading_for(facts: StoredFacts, layout: Layout, encoding: Encoding) -> Readi
 
 
 async def count_columns(
-    store: Store, facts: StoredFacts, subject: Subject, part: Part, progress: Callable[[int], None]
+    store: Store,
+    facts: StoredFacts,
+    subject: Subject,
+    part: Part,
+    progress: Callable[[int], None],
+    districts: Districts | None = None,
 ) -> Tally:
     """Count the people of a part; the next documents are read while those before are counted."""
     comparison = Comparison(subject)
@@ -64,7 +70,8 @@ async def count_columns(
         data = np.frombuffer(batch.buffer, dtype=np.uint8)
         people = 0
         for columns in reader.read(batch.buffer, starts_in(batch)):
-            counter.add(columns, ids_in(columns, data))
+            of_people = districts and districts.of(hashes_of(data, columns.arrays["c_id"]))
+            counter.add(columns, ids_in(columns, data), of_people)
             people += columns.people
         return people
 
@@ -100,5 +107,5 @@ def starts_in(batch: StoredBatch) -> Integers:
     return starts[: bson_reader.starts_of(data, starts)]
 
 
-MIN_BYTES = 64
-"""No stored person has fewer bytes in BSON: an id, facts, and their names."""
+MIN_BYTES = 16
+"""No stored document has fewer bytes in BSON: its length, and an id of one character."""

@@ -225,7 +225,7 @@ class StoredFacts(Struct, frozen=True, kw_only=True):
 
     Documents of `kind` hold the facts in `field`. `history` names a list of earlier results and the field of its items
     that is the result, and `history_results` are its words. A result is worse if it is later in the module's order, or
-    earlier.
+    earlier. If the ids of the documents are those of Persons, people are counted `by_district` too.
     """
 
     kind: type[Document]
@@ -236,6 +236,7 @@ class StoredFacts(Struct, frozen=True, kw_only=True):
     history_results: tuple[str, ...] = ()
     later_is_worse: bool = True
     groups: Groups | None = None
+    by_district: bool = False
 
 
 class Service(Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from backend.city.person import Person
 from backend.city.preview import means_of, preview_editions, previewed, stored_facts_of, subject_of
 from backend.city.preview_columns import count_columns
 from backend.city.service import StoredFacts, discover_services, rule_modules_of
@@ -42,7 +43,7 @@ Open = Callable[[], Store]
 
 @pytest.fixture(params=["sqlite", "mongodb-motor", "mongodb-pymongo"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
-    return opener(request, tmp_path, [HealthRecord])
+    return opener(request, tmp_path, [HealthRecord, Person])
 
 
 def draft(old: str, new: str, module: str = COLOUR) -> Rulebook:
@@ -85,7 +86,7 @@ def city_of(opened: Open, records: list[HealthRecord]) -> Store:
 
 
 def embedded(folder: Path, records: list[HealthRecord]) -> Store:
-    return city_of(lambda: SqliteStore.open(folder / "city.db", [HealthRecord]), records)
+    return city_of(lambda: SqliteStore.open(folder / "city.db", [HealthRecord, Person]), records)
 
 
 def preview(store: Store, old: Rulebook, new: Rulebook, at: datetime = NOW) -> PreviewReport:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from backend.city.person import Person
 from backend.cli.rules import preview as command
 from backend.cli.rules import rules
 from backend.i18n import Text
@@ -41,7 +42,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("city") / "city.db"
 
     async def fill() -> None:
-        store = SqliteStore.open(path, [HealthRecord])
+        store = SqliteStore.open(path, [HealthRecord, Person])
         await store.restore([record(number) for number in range(PEOPLE)])
         await store.close()
 
@@ -99,7 +100,7 @@ def test_a_preview_as_json_has_what_the_page_of_approvers_needs(store: Path, dra
     (module,) = report["modules"]
     assert (module["people"], module["changed"], module["again"]) == (PEOPLE, 6, 3)
     assert len(module["days"]) == 15
-    assert sorted(report) == ["at", "modules", "new", "not_previewed", "old", "seconds"]
+    assert sorted(report) == ["as_of", "at", "modules", "new", "not_previewed", "old", "seconds"]
 
 
 @pytest.mark.slow

@@ -92,13 +92,13 @@ class Reader:
         return output
 
     def write(self, text: str) -> None:
-        """Write a file as its first line says: the whole file, its next part, or one part anew."""
+        """Write a file as its first line says: the whole file, its next part, or one part again."""
         heading, _, body = text.partition("\n")
         name, way = re.fullmatch(r"# ([\w./]+) ?(.*)", heading).groups()  # pyright: ignore[reportOptionalMemberAccess]
         path = self.folder / name
         before = path.read_text("utf-8") if way else ""
         if way in ("(change this part)", "（改这一段）"):
-            path.write_text(with_part(before, body), "utf-8")
+            path.write_text(with_changed_part(before, body), "utf-8")
         else:
             assert way in ("", "(continued)", "（接着写）"), way
             path.write_text(before + body, "utf-8")
@@ -151,8 +151,8 @@ def not_installed(_package: str) -> None:
     """Find no package, as on the machine of an author who has not run `make authors` yet."""
 
 
-def with_part(text: str, part: str) -> str:
-    """Return the text of a file with one part of it, which begins with the same line, written anew."""
+def with_changed_part(text: str, part: str) -> str:
+    """Return the text of a file with one part of it, which begins with the same line, replaced."""
     first = part.splitlines()[0]
     lines = text.splitlines(keepends=True)
     begin = lines.index(f"{first}\n")

@@ -6,8 +6,12 @@ import asyncio
 import multiprocessing
 import os
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -19,6 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from backend.city.preview import (
     WHOLE,
     count,
+    districts_for,
     means_of,
     previewed,
     report_module,
@@ -32,19 +37,20 @@ from backend.cli.rules.editions import edition
 from backend.cli.rules.loading import rulebook_in_force
 from backend.cli.rules.printed_preview import print_report
 from backend.i18n import Text
-from backend.rulebook import Rulebook, SourceFile, make_rulebook
+from backend.rulebook import SourceFile, make_rulebook
 from backend.rulebook.language.operation import EvaluationError
 from backend.rulebook.language.temporal import midnight, parse_instant
 from backend.rulebook.needs import facts_of
+from backend.rulebook.preview.districts import Districts
 from backend.rulebook.preview.documents import UnreadableDocument
-from backend.rulebook.preview.report import ModulePreview, NotPreviewed, PreviewReport
+from backend.rulebook.preview.report import ModulePreview, PreviewReport
 from backend.rulebook.preview.tally import Tally
 from backend.settings import Settings
 from backend.store import Part, Store
 from backend.store.connect import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Sequence
 
     from backend.city.service import StoredFacts
     from backend.rulebook.preview.comparison import Subject
@@ -79,6 +85,8 @@ UNREADABLE = Text(
     zh="有一份记录无法读取，请系统管理员检查（开头为 {document}）。没有统计任何人。",
     en="A stored record cannot be read; an operator must look at it (it begins with {document}). Nobody was counted.",
 )
+ONLY_FOLDERS = Text(zh="--watch 只用于规则文件夹。", en="--watch takes a folder of rules.")
+NO_COLUMNS = Text(zh="--watch 需要先运行 make authors。", en="--watch needs what `make authors` installs.")
 COUNTING = Text(zh="正在统计 {name}", en="counting {name}")
 
 
@@ -107,7 +115,14 @@ COUNTING = Text(zh="正在统计 {name}", en="counting {name}")
     help="Preview only this module (default: all that differ).",
 )
 @click.option("--json", "as_json", is_flag=True, cls=AuthorOption, zh="输出 JSON。", help="Print the report as JSON.")
-def preview(draft: str, day: str | None, modules: Sequence[str], as_json: bool) -> None:
+@click.option(
+    "--watch",
+    is_flag=True,
+    cls=AuthorOption,
+    zh="事实留在内存中，草案文件夹每次改动后立即重新预览，直到中断。",
+    help="Keep the facts in memory and preview again whenever a file of DRAFT changes, until interrupted.",
+)
+def preview(draft: str, day: str | None, modules: Sequence[str], as_json: bool, watch: bool) -> None:
     """Show for whom the rules in DRAFT would change anything, compared with the rules in force.
 
     It only reads: no record changes, and nobody is notified. DRAFT is a folder of rules, a git revision or the digest
@@ -115,6 +130,31 @@ def preview(draft: str, day: str | None, modules: Sequence[str], as_json: bool) 
     twenty samples, and what changes without any act in the next fourteen days.
     """
     settings = load_settings()
+    if not watch:
+        _show(settings, draft, day, modules, partial(_counted_now, settings), as_json=as_json)
+        return
+    if not Path(draft).is_dir():
+        raise AuthorError(ONLY_FOLDERS)
+    if find_spec("numba") is None:
+        raise AuthorError(NO_COLUMNS)
+    from backend.cli.rules.preview_watch import KeptInMemory, show_at_each_change
+
+    kept = KeptInMemory(settings)
+
+    def tally_of(facts: StoredFacts, subject: Subject, means: Means) -> tuple[Tally, datetime]:
+        return kept.count(facts, subject) if means == "columns" else _counted_now(settings, facts, subject, means)
+
+    show_at_each_change(Path(draft), lambda: _show(settings, draft, day, modules, tally_of, as_json=as_json))
+
+
+TallyOf = Callable[["StoredFacts", "Subject", "Means"], tuple[Tally, datetime]]
+"""Counts everybody, by these means; returns as of when."""
+
+
+def _show(
+    settings: Settings, draft: str, day: str | None, modules: Sequence[str], tally_of: TallyOf, *, as_json: bool
+) -> None:
+    """Print the report of a draft."""
     at = _instant(day, settings)
     old, new = rulebook_in_force(settings), edition(draft)
     stored = stored_facts_of(discover_services())
@@ -125,11 +165,26 @@ def preview(draft: str, day: str | None, modules: Sequence[str], as_json: bool) 
     found, refused = previewed(old, new, stored, modules)
     if not found and not refused:
         click.echo(SAME.in_language(language()), err=True)
+    begin = time.monotonic()
+    reports: list[ModulePreview] = []
+    counted_at: list[datetime] = []
     try:
         with report_errors():
-            report = _report(settings, old, new, at, found, refused)
+            for name, facts in found:
+                report, as_of = _module_report(settings, facts, subject_of(old, new, name, at, facts), tally_of)
+                reports.append(report)
+                counted_at.append(as_of)
     except UnreadableDocument as error:
         raise AuthorError(UNREADABLE.format(document=repr(str(error)))) from error
+    report = PreviewReport(
+        old=old.digest,
+        new=new.digest,
+        at=at,
+        as_of=min(counted_at, default=datetime.now(UTC)),
+        seconds=time.monotonic() - begin,
+        modules=reports,
+        not_previewed=refused,
+    )
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
     else:
@@ -148,33 +203,24 @@ def _instant(text: str | None, settings: Settings) -> datetime:
             raise AuthorError(NO_INSTANT.format(text=repr(text))) from error
 
 
-def _report(
-    settings: Settings,
-    old: Rulebook,
-    new: Rulebook,
-    at: datetime,
-    found: Sequence[tuple[str, StoredFacts]],
-    refused: list[NotPreviewed],
-) -> PreviewReport:
-    begin = datetime.now(UTC)
-    reports: list[ModulePreview] = []
-    for name, facts in found:
-        reports.append(_module_report(settings, facts, subject_of(old, new, name, at, facts)))
-    seconds = (datetime.now(UTC) - begin).total_seconds()
-    return PreviewReport(old=old.digest, new=new.digest, at=at, seconds=seconds, modules=reports, not_previewed=refused)
-
-
-def _module_report(settings: Settings, facts: StoredFacts, subject: Subject) -> ModulePreview:
+def _module_report(
+    settings: Settings, facts: StoredFacts, subject: Subject, tally_of: TallyOf
+) -> tuple[ModulePreview, datetime]:
     means, reason = means_of(facts, subject)
     if means == "objects":
         _warn(reason)
-    with _progress(subject.module) as progress:
-        tally = _count(settings, facts, subject, means, progress)
+    tally, as_of = tally_of(facts, subject, means)
 
     async def report(store: Store) -> ModulePreview:
         return await report_module(store, facts, subject, tally, means)
 
-    return _in_store(settings, report)
+    return _in_store(settings, report), as_of
+
+
+def _counted_now(settings: Settings, facts: StoredFacts, subject: Subject, means: Means) -> tuple[Tally, datetime]:
+    as_of = datetime.now(UTC)
+    with _progress(subject.module) as progress:
+        return _count(settings, facts, subject, means, progress), as_of
 
 
 def _warn(reason: str) -> None:
@@ -202,29 +248,36 @@ def _in_store(settings: Settings, work: Callable[[Store], Awaitable[T]]) -> T:
 def _count(settings: Settings, facts: StoredFacts, subject: Subject, means: Means, progress: Progress) -> Tally:
     """Count everybody, in several processes if there are many people."""
 
-    async def size(store: Store) -> tuple[int, list[Part]]:
+    async def size(store: Store) -> tuple[int, list[Part], Districts | None]:
         people = await store.count(facts.kind, {})
         processes = min(os.cpu_count() or 1, people // PEOPLE_PER_PROCESS)
-        return people, await store.parts(facts.kind, processes) if means == "columns" and processes > 1 else [WHOLE]
+        parts = await store.parts(facts.kind, processes) if means == "columns" and processes > 1 else [WHOLE]
+        return people, parts, await districts_for(store, facts, means)
 
-    people, parts = _in_store(settings, size)
+    people, parts, districts = _in_store(settings, size)
     task = progress.add_task("", total=people)
     if len(parts) > 1:
-        return _count_in_processes(settings, subject, parts, lambda done: progress.update(task, completed=done))
+        show: Callable[[int], None] = lambda done: progress.update(task, completed=done)  # noqa: E731  named for its type
+        return _count_in_processes(settings, subject, parts, districts, show)
     return _in_store(
-        settings, lambda store: count(store, facts, subject, means, WHOLE, lambda more: progress.advance(task, more))
+        settings,
+        lambda store: count(store, facts, subject, means, WHOLE, lambda more: progress.advance(task, more), districts),
     )
 
 
 def _count_in_processes(
-    settings: Settings, subject: Subject, parts: Sequence[Part], show: Callable[[int], None]
+    settings: Settings,
+    subject: Subject,
+    parts: Sequence[Part],
+    districts: Districts | None,
+    show: Callable[[int], None],
 ) -> Tally:
     """Count each part in a process of its own, which makes the rulebooks again from their texts."""
     context = multiprocessing.get_context("spawn")
     done = context.Value("q", 0)
     texts = (subject.old.texts, subject.new.texts)
     total = Tally()
-    with ProcessPoolExecutor(len(parts), context, _share, (done,)) as pool:
+    with ProcessPoolExecutor(len(parts), context, _share, (done, districts)) as pool:
         running = [pool.submit(_count_part, settings, texts, subject.module, subject.at, part) for part in parts]
         for counted in running:
             while not counted.done():
@@ -237,9 +290,13 @@ def _count_in_processes(
 _counted: list[Any] = []
 """The number that the processes share: how many people were counted."""
 
+_districts: list[Districts | None] = []
+"""The districts of everybody, which each process gets once."""
 
-def _share(counted: Any) -> None:  # noqa: ANN401  a number that processes share has no type
+
+def _share(counted: Any, districts: Districts | None) -> None:  # noqa: ANN401  a number that processes share has no type
     _counted.append(counted)
+    _districts.append(districts)
 
 
 def _count_part(
@@ -261,7 +318,8 @@ def _count_part(
     async def run() -> Tally:
         store = open_store(settings.store, [facts.kind], driver="pymongo", timeout_ms=settings.store_timeout_ms)
         try:
-            return await count(store, facts, subject_of(old, new, module, at, facts), "columns", part, progress)
+            subject = subject_of(old, new, module, at, facts)
+            return await count(store, facts, subject, "columns", part, progress, _districts[-1])
         finally:
             await store.close()
 

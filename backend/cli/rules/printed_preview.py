@@ -8,12 +8,14 @@ from rich.console import Console
 from rich.table import Table
 
 from backend.i18n import Text, date_text
+from backend.rulebook.preview.districts import OTHER_DISTRICTS, UNKNOWN_DISTRICT
 from backend.rulebook.preview.groups import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from zoneinfo import ZoneInfo
 
+    from backend.rulebook.preview.districts import DistrictCount
     from backend.rulebook.preview.report import DayCount, ModulePreview, PreviewReport, Sample
 
 WIDTH = 110
@@ -44,6 +46,14 @@ GROUP_HEAD = (
     Text(zh="变差", en="worse"),
     Text(zh="变好", en="better"),
     Text(zh="再次变差", en="worse again"),
+)
+DISTRICTS = Text(zh="按首次登记户口的区县（身份证号码前六位）", en="by district of first registration")
+DISTRICT = Text(zh="区县", en="district")
+NOT_KNOWN, ALL_OTHERS = Text(zh="不详", en="not known"), Text(zh="其余", en="all others")
+HIDDEN = "-"
+WHY_HIDDEN = Text(
+    zh="“-”表示1至4人，或可据以推算出此类人数，为保护个人信息不显示。",
+    en="- stands for 1 to 4 people, or for a number from which these follow: it could point to a person.",
 )
 DAYS = Text(
     zh="今后十四天不另有事实时的人数（现行 → 草案）", en="the next 14 days, if nothing is reported (now → draft)"
@@ -117,6 +127,8 @@ class _Printer:
             self.table(RULES, map(self.text, (NOW, DRAFT, PEOPLE)), rows, 2)
         if [group.group for group in module.groups] != [UNKNOWN]:
             self._groups(module)
+        if module.districts:
+            self._districts(module.districts)
         self._days(module.days)
         self._samples(module.samples)
         self.console.print()
@@ -143,6 +155,17 @@ class _Printer:
         ]
         title = GROUPS.format(title=module.group_title)
         self.table(title, map(self.text, GROUP_HEAD), rows)
+
+    def _districts(self, districts: Sequence[DistrictCount]) -> None:
+        words = {UNKNOWN_DISTRICT: self.text(NOT_KNOWN), OTHER_DISTRICTS: self.text(ALL_OTHERS)}
+        rows: list[list[str]] = []
+        for one in districts:
+            counts = (one.people, one.worse, one.better, one.again)
+            name = words.get(one.district, one.name)
+            rows.append([name, *(HIDDEN if count is None else f"{count:,}" for count in counts)])
+        self.table(DISTRICTS, map(self.text, (DISTRICT, *GROUP_HEAD[1:])), rows)
+        if any(HIDDEN in row for row in rows):
+            self.line(WHY_HIDDEN)
 
     def _days(self, days: Sequence[DayCount]) -> None:
         results = list(dict.fromkeys(result for day in days for counts in (day.old, day.new) for result in counts))

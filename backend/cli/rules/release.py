@@ -15,7 +15,7 @@ import click
 
 from backend.cli.api import signed_in
 from backend.cli.errors import load_settings, report_errors
-from backend.cli.language import language
+from backend.cli.language import AuthorCommand, AuthorOption, language
 from backend.cli.rules.instants import instant
 from backend.cli.rules.loading import FOLDER, count_rules, test_folder
 from backend.cli.rules.review import print_review
@@ -32,9 +32,20 @@ MAX_WAIT_SECONDS = 600
 DIGEST = click.argument("digest")
 
 
-@click.command()
+@click.command(
+    cls=AuthorCommand,
+    zh="""把 FOLDER 中的规则模块提交为一个版本，之后由另一人批准并施行。
+
+先检查规则并运行案例。版本以编号命名，不再改变。""",
+)
 @FOLDER
-@click.option("--note", required=True, help="Why the rules change; it names nobody.")
+@click.option(
+    "--note",
+    required=True,
+    cls=AuthorOption,
+    help="Why the rules change; it names nobody.",
+    zh="为什么修改规则；不写姓名。",
+)
 def release(folder: Path | None, note: str) -> None:
     """Submit the rule modules in FOLDER as a release, which another person may then approve and activate.
 
@@ -65,7 +76,13 @@ def release(folder: Path | None, note: str) -> None:
     )
 
 
-@click.command()
+@click.command(
+    cls=AuthorCommand,
+    zh="""查看系统为一个版本生成的审查材料，并批准该版本。DIGEST 是编号的开头。
+
+审查材料把该版本与现行规则比较：含义的变化、证明的结果、现在哪些人会改变、以往哪些人会不同。
+有一部分未能生成时，须写明理由才能批准。批准不等于施行。""",
+)
 @DIGEST
 def approve(digest: str) -> None:
     """Read what the server found out about a release, and approve it. DIGEST is the beginning of its digest.
@@ -101,9 +118,18 @@ def approve(digest: str) -> None:
     )
 
 
-@click.command()
+@click.command(
+    cls=AuthorCommand,
+    zh="""使已批准的版本立即施行，或在以后的时刻施行。DIGEST 是编号的开头。""",
+)
 @DIGEST
-@click.option("--at", callback=instant, help="The later instant, with its offset from UTC (default: at once).")
+@click.option(
+    "--at",
+    callback=instant,
+    cls=AuthorOption,
+    help="The later instant, with its offset from UTC (default: at once).",
+    zh="以后施行的时刻，须写明与UTC的时差（默认：立即）。",
+)
 def activate(digest: str, at: datetime | None) -> None:
     """Put an approved release in force, at once or at a later instant. DIGEST is the beginning of its digest."""
     settings = load_settings()
@@ -112,7 +138,10 @@ def activate(digest: str, at: datetime | None) -> None:
     click.echo(_standing(found, ZoneInfo(settings.time_zone)))
 
 
-@click.command()
+@click.command(
+    cls=AuthorCommand,
+    zh="""取消一个版本的定时施行。DIGEST 是编号的开头。""",
+)
 @DIGEST
 def cancel(digest: str) -> None:
     """Cancel the scheduled activation of a release. DIGEST is the beginning of its digest."""
@@ -127,7 +156,10 @@ def cancel(digest: str) -> None:
     )
 
 
-@click.command()
+@click.command(
+    cls=AuthorCommand,
+    zh="""恢复曾经施行的版本，不需再次批准。DIGEST 是编号的开头。""",
+)
 @DIGEST
 def rollback(digest: str) -> None:
     """Put an earlier release in force again, without another approval. DIGEST is the beginning of its digest."""
@@ -146,7 +178,10 @@ def rollback(digest: str) -> None:
     click.echo(_standing(found, ZoneInfo(settings.time_zone)))
 
 
-@click.command()
+@click.command(
+    cls=AuthorCommand,
+    zh="""列出各版本曾经、现在和将要施行的时间，以及从未施行的版本，最新的在前。""",
+)
 def log() -> None:
     """List which release was, is and will be in force when, and the releases that never were, the newest first."""
     settings = load_settings()

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from backend.rulebook.language.types import microseconds
 from backend.rulebook.preview.columns import Columns
 from backend.rulebook.preview.comparison import NOTHING_BEFORE, Comparison
+from backend.rulebook.preview.districts import DistrictsOf
 from backend.rulebook.preview.groups import UNKNOWN, groups_of_ages
 from backend.rulebook.preview.kernel import Decisions, Kernel, kernel_of
 from backend.rulebook.preview.layout import Path
@@ -34,8 +35,8 @@ class ColumnCounter:
                 if key not in self.kernels:
                     self.kernels[key] = kernel_of(edition.module, law)
 
-    def add(self, columns: Columns, ids: Callable[[Integers], list[str]]) -> None:
-        """Count the people of columns. `ids` returns the ids of people at these places."""
+    def add(self, columns: Columns, ids: Callable[[Integers], list[str]], districts: DistrictsOf | None = None) -> None:
+        """Count the people of columns. `ids` returns the ids of people at these places; `districts` are theirs."""
         comparison = self.comparison
         codes: list[tuple[Integers, Integers]] = []
         for at in comparison.instants:
@@ -45,7 +46,7 @@ class ColumnCounter:
             new = self._codes(comparison.new, new_law, columns, microseconds(at)) if not same else None
             codes.append((old, self._renumbered(old) if new is None else new))
         names, groups = self._groups(columns)
-        comparison.count(codes, names, groups, self._worst(columns), ids)
+        comparison.count(codes, names, groups, self._worst(columns), ids, districts)
 
     def _renumbered(self, codes: Integers) -> Integers:
         """Return the old edition's numbers of decisions as the new edition's, whose law is the same."""

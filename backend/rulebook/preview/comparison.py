@@ -1,9 +1,9 @@
 """Two editions of a module over the same people: at one instant, on the days after it, and when later laws begin."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from msgspec import Struct
@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 
 from backend.rulebook import Rulebook
 from backend.rulebook.language.types import fields_of
+from backend.rulebook.preview.districts import DistrictsOf
 from backend.rulebook.preview.groups import Groups
 from backend.rulebook.preview.layout import Layout, Mentioned, layout_of, mentioned_by
 from backend.rulebook.preview.tally import (
     MAX_SAMPLES_OF_A_CELL,
     Cell,
+    Counted,
+    Decision,
     Edition,
     Tally,
     counts_of,
@@ -28,6 +31,8 @@ Integers = NDArray[np.int64]
 Ids = Callable[[Integers], list[str]]
 Codes = tuple[Integers, Integers]
 """The numbers of the decisions of the old and of the new edition, for each person."""
+
+Kind = Literal["same", "worse", "better", "other"]
 
 DAYS = 14
 MAX_LAWS_AHEAD = 5
@@ -95,10 +100,18 @@ class Comparison:
         """Return the columns that both editions need. Raises UnsupportedLayout."""
         return layout_of(self.facts, self.mentioned())
 
-    def count(self, codes: Sequence[Codes], groups: Sequence[str], group: Integers, worst: Integers, ids: Ids) -> None:
+    def count(
+        self,
+        codes: Sequence[Codes],
+        groups: Sequence[str],
+        group: Integers,
+        worst: Integers,
+        ids: Ids,
+        districts: DistrictsOf | None = None,
+    ) -> None:
         """Count people: `codes` at each of the instants, their `group` among `groups`, and their worst result so far.
 
-        `ids` returns the ids of people at these places.
+        `ids` returns the ids of people at these places. `districts` are those of these people, if they are known.
         """
         old, new = codes[0]
         self.tally.people += len(old)
@@ -112,6 +125,14 @@ class Comparison:
             self.tally.cells[cell] += people
             if cell.old.result != cell.new.result:
                 self._sample(cell, keys == key, ids)
+        if districts is not None:
+            differ, change = self._differ(old, new), new_ranks[new] - old_ranks[old]
+            changes: dict[Counted, NDArray[np.bool_]] = {
+                "worse": differ & (change > 0),
+                "better": differ & (change < 0),
+                "again": again,
+            }
+            self._count_districts(districts, changes)
         for day, (one, other) in enumerate(codes[: len(self.days)]):
             self._count_day(day, "old", self.old, one)
             self._count_day(day, "new", self.new, other)
@@ -122,6 +143,20 @@ class Comparison:
         known = self.tally.samples.setdefault(cell, [])
         if len(known) < MAX_SAMPLES_OF_A_CELL:
             known += ids(np.nonzero(among)[0][: MAX_SAMPLES_OF_A_CELL - len(known)])
+
+    def _count_districts(self, districts: DistrictsOf, changes: Mapping[Counted, NDArray[np.bool_]]) -> None:
+        for place, people in counts_of(districts.numbers):
+            self.tally.districts[districts.codes[place], "people"] += people
+        for name, mask in changes.items():
+            for place, people in counts_of(districts.numbers[mask]):
+                self.tally.districts[districts.codes[place], name] += people
+
+    def kind(self, old: Decision, new: Decision) -> Kind:
+        """Return whether people become worse or better off; `other` if the results differ and neither is worse."""
+        if old.result == new.result:
+            return "same"
+        before, after = self.rank(self.old, old.result), self.rank(self.new, new.result)
+        return "worse" if after > before else "better" if after < before else "other"
 
     def _count_day(self, day: int, name: str, edition: Edition, codes: Integers) -> None:
         for code, people in counts_of(codes):
@@ -135,6 +170,15 @@ class Comparison:
             if self.old.decisions[before].result != self.new.decisions[after].result:
                 different += people
         return different
+
+    def _differ(self, old: Integers, new: Integers) -> NDArray[np.bool_]:
+        """Return for whom the results differ."""
+        numbers: dict[str | int, int] = {}
+        before, after = (
+            np.array([numbers.setdefault(one.result, len(numbers)) for one in edition.decisions], dtype=np.int64)
+            for edition in (self.old, self.new)
+        )
+        return before[old] != after[new]
 
     def _ranks(self, edition: Edition) -> Integers:
         return np.array([self.rank(edition, decision.result) for decision in edition.decisions], dtype=np.int64)

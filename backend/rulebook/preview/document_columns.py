@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from backend.rulebook.preview import bson_reader, msgpack_reader
 from backend.rulebook.preview.columns import Columns, Texts, columns_of
 from backend.rulebook.preview.documents import TEXT_BITS, Bytes, Integers, Reading, UnreadableDocument
+from backend.rulebook.preview.jit import compiled
 from backend.rulebook.preview.layout import ABSENT, PEOPLE
 from backend.rulebook.preview.rows import FITS, FULL, MAX_DEPTH
 
@@ -20,6 +21,7 @@ _LENGTH = (1 << TEXT_BITS) - 1
 
 
 _SHOWN = 40
+FNV_OFFSET, FNV_PRIME = -3750763034362895579, 1099511628211
 
 
 @dataclass
@@ -91,6 +93,39 @@ def _id_in(document: bytes) -> str:
 def _text(data: Bytes, place: int) -> str:
     begin = place >> TEXT_BITS
     return bytes(data[begin : begin + (place & _LENGTH)]).decode()
+
+
+@compiled
+def _put_hashes(data: Bytes, places: Integers, hashes: Integers) -> None:
+    for person in range(len(places)):
+        begin = places[person] >> TEXT_BITS
+        found = FNV_OFFSET
+        for at in range(begin, begin + (places[person] & _LENGTH)):
+            found = (found ^ np.int64(data[at])) * FNV_PRIME
+        hashes[person] = found
+
+
+def hashes_of(data: Bytes, places: Integers) -> Integers:
+    """Return a number for each id at places of a batch (FNV-1a of 64 bits, so two are hardly ever the same)."""
+    hashes = np.empty(len(places), dtype=np.int64)
+    _put_hashes(data, places, hashes)
+    return hashes
+
+
+@compiled
+def _put_ids(data: Bytes, places: Integers, ids: NDArray[np.uint8]) -> None:
+    for person in range(len(places)):
+        begin = places[person] >> TEXT_BITS
+        for at in range(places[person] & _LENGTH):
+            ids[person, at] = data[begin + at]
+
+
+def copy_ids(data: Bytes, places: Integers) -> NDArray[np.bytes_]:
+    """Return the ids at places of a batch, which outlive it, as texts of one length."""
+    width = max(1, int((places & _LENGTH).max(initial=0)))
+    ids = np.zeros((len(places), width), dtype=np.uint8)
+    _put_ids(data, places, ids)
+    return ids.reshape(-1).view(f"S{width}")
 
 
 def ids_of(data: Bytes, places: Sequence[int] | NDArray[np.int64]) -> list[str]:

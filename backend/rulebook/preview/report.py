@@ -10,6 +10,7 @@ from msgspec import Struct
 from backend.i18n import Text
 from backend.rulebook import Rulebook
 from backend.rulebook.preview.comparison import Comparison
+from backend.rulebook.preview.districts import DistrictCount, district_counts
 from backend.rulebook.preview.tally import Cell, Edition, Tally, shown_result
 
 SAMPLES = 20
@@ -100,6 +101,7 @@ class ModulePreview(Struct, frozen=True, kw_only=True):
     rules: list[RuleChange]
     group_title: Text
     groups: list[GroupCount]
+    districts: list[DistrictCount]
     days: list[DayCount]
     later: list[LaterLaw]
     samples: list[Sample]
@@ -113,21 +115,30 @@ class NotPreviewed(Struct, frozen=True):
 
 
 class PreviewReport(Struct, frozen=True, kw_only=True):
-    """What a draft would change for everybody at an instant; nobody was changed by asking."""
+    """What a draft would change for everybody at an instant; nobody was changed by asking.
+
+    Everything that was stored by `as_of` is counted.
+    """
 
     old: str
     new: str
     at: datetime
+    as_of: datetime
     seconds: float
     modules: list[ModulePreview]
     not_previewed: list[NotPreviewed]
 
 
 def module_preview(
-    comparison: Comparison, tally: Tally, means: Means, samples: list[Sample], group_title: Text
+    comparison: Comparison,
+    tally: Tally,
+    means: Means,
+    samples: list[Sample],
+    group_title: Text,
+    district_name: Callable[[str], str],
 ) -> ModulePreview:
     """Return the report of one module."""
-    kinds: dict[Cell, str] = {cell: kind_of(comparison, cell) for cell in tally.cells}
+    kinds: dict[Cell, str] = {cell: comparison.kind(cell.old, cell.new) for cell in tally.cells}
     counts: Counter[str] = Counter()
     for cell, people in tally.cells.items():
         counts[kinds[cell]] += people
@@ -144,18 +155,11 @@ def module_preview(
         rules=_rules(tally),
         group_title=group_title,
         groups=_groups(tally, kinds),
+        districts=district_counts(tally.districts, district_name),
         days=_days(comparison, tally),
         later=[LaterLaw(at, tally.ahead[place]) for place, at in enumerate(comparison.ahead)],
         samples=samples,
     )
-
-
-def kind_of(comparison: Comparison, cell: Cell) -> Literal["same", "worse", "better", "other"]:
-    """Return whether people become worse or better off; `other` if the results differ and neither is worse."""
-    if cell.old.result == cell.new.result:
-        return "same"
-    old, new = comparison.rank(comparison.old, cell.old.result), comparison.rank(comparison.new, cell.new.result)
-    return "worse" if new > old else "better" if new < old else "other"
 
 
 def _order(edition: Edition) -> Callable[[str | int], tuple[int, str]]:
@@ -226,7 +230,7 @@ def chosen_samples(comparison: Comparison, tally: Tally) -> list[tuple[str, Cell
     """
 
     def weight(cell: Cell) -> tuple[bool, bool, int, str]:
-        is_worse = kind_of(comparison, cell) == "worse"
+        is_worse = comparison.kind(cell.old, cell.new) == "worse"
         return not cell.again, not is_worse, -tally.cells[cell], str(cell)
 
     cells = sorted((cell for cell in tally.samples if tally.samples[cell]), key=weight)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 from msgspec import Struct
@@ -17,6 +17,11 @@ Integers = NDArray[np.int64]
 
 MAX_SAMPLES_OF_A_CELL = 20
 _MAX_COUNTED_DIRECTLY = 1 << 20
+
+
+Counted = Literal["people", "worse", "better", "again"]
+"""What is counted of a district: all people, those who become worse or better off, and those worse off once more."""
+COUNTED: tuple[Counted, ...] = get_args(Counted)
 
 
 class Decision(Struct, frozen=True, order=True):
@@ -83,7 +88,8 @@ class Tally:
     """The counts of one module. Those of several processes are added with `merge`.
 
     `days` counts people by day from the start of the preview, edition and result. `ahead` counts those for whom the
-    editions differ at the beginning of each later law.
+    editions differ at the beginning of each later law. `districts` counts people by the code of their district, ""
+    if it is not known, and by what changes for them.
     """
 
     people: int = 0
@@ -91,6 +97,7 @@ class Tally:
     samples: dict[Cell, list[str]] = field(default_factory=dict[Cell, list[str]])
     days: Counter[tuple[int, str, str | int]] = field(default_factory=Counter)
     ahead: Counter[int] = field(default_factory=Counter)
+    districts: Counter[tuple[str, Counted]] = field(default_factory=Counter)
 
     def merge(self, other: "Tally") -> None:
         """Add the counts of other people."""
@@ -98,6 +105,7 @@ class Tally:
         self.cells.update(other.cells)
         self.days.update(other.days)
         self.ahead.update(other.ahead)
+        self.districts.update(other.districts)
         for cell, ids in other.samples.items():
             known = self.samples.setdefault(cell, [])
             known += ids[: MAX_SAMPLES_OF_A_CELL - len(known)]
@@ -112,7 +120,7 @@ def rank_of(module: Module, result: str | int, *, later_is_worse: bool) -> int:
     return (max(ranks) if later_is_worse else -max(ranks)) if ranks else 0
 
 
-def counts_of(keys: Integers) -> list[tuple[int, int]]:
+def counts_of(keys: Integers | NDArray[np.int32]) -> list[tuple[int, int]]:
     """Return the different keys, which are not negative, each with how often it is there."""
     if not len(keys):
         return []

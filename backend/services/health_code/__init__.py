@@ -29,7 +29,7 @@ from backend.services.health_code.sources import ReportCount, ReportingSource
 from backend.services.health_code.synthetic import synthesize
 
 AGES = Groups(title=Text(zh="年龄", en="age"), born="born_at", ages=(3, 18, 60))
-"""Records hold no district, so a preview counts people by age: small children, minors, adults, and the old."""
+"""The ages by which a preview counts people: small children, minors, adults, and the old."""
 
 service = Service(
     name="health_code",
@@ -45,6 +45,7 @@ service = Service(
             history_item=ColourChange,
             history_results=get_args(Colour),
             groups=AGES,
+            by_district=True,
         )
     ],
     roles=["gate", "health_officer", "health_approver", "operator"],

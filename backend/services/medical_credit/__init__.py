@@ -40,7 +40,7 @@ service = Service(
         Reconciliation,
     ],
     rule_modules=RULE_MODULES,
-    stored_facts=[StoredFacts(kind=Enrolment, modules=list(LIMIT.values()))],
+    stored_facts=[StoredFacts(kind=Enrolment, modules=list(LIMIT.values()), by_district=True)],
     roles=["operator", "approver"],
     system_roles=["hospital"],
     exclusive_roles=[("operator", "approver")],
