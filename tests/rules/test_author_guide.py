@@ -234,7 +234,7 @@ def plainly(text: str) -> list[str]:
     text = re.sub(r"\(\d+\.\d s\)", "(<seconds>)", text)
     text = re.sub(r"^(正在生成审查材料……|The review is being made \.\.\.)$", "", text, flags=re.MULTILINE)
     text = re.sub(r": \d{6}$", ": <code>", text, flags=re.MULTILINE)
-    text = re.sub(r"^\d+( cases pass| rules in|个案例|条规则).*", r"<counts>", text, flags=re.MULTILINE)
+    text = re.sub(r"\d+(?= cases| rules| modules|个案例|个模块|条规则)", "<count>", text)
     return [line.rstrip() for line in text.splitlines() if line.strip()]
 
 
