@@ -34,6 +34,7 @@ RUNS = {
     "five evaluators agree on 20,000 random modules": ("tests/rulebook/test_random_modules.py", 8),
     "verdicts change exactly when they say": ("tests/rulebook/test_verdict.py", 2),
     "the prover agrees with a search over 2,000 edits": ("tests/rulebook/prover/test_random_edits.py", 6),
+    "the guide for authors in both languages": ("tests/rules/test_author_guide.py", 2),
     "each mistake that a machine can make in a module": ("tests/rules/test_mutants.py", 8),
     "the OpenAPI document against random requests": ("tests/web/test_openapi.py", 2),
     "no FHIR body is an error of the server": ("tests/integrations/his/fhir/test_mutated_bodies.py", 3),

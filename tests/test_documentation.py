@@ -26,6 +26,10 @@ PAGES = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in 
 EVERY_PAGE = {
     **PAGES,
     **{name: (ROOT / name).read_text("utf-8") for name in ("CHANGELOG.md", "tests/bench/RESULTS.md")},
+    **{
+        path.relative_to(ROOT).as_posix(): path.read_text("utf-8")
+        for path in sorted((ROOT / "docs/rules").glob("*.md"))
+    },
 }
 
 

@@ -60,7 +60,8 @@ def release(folder: Path | None, note: str) -> None:
         found = api.send("POST", RELEASES, {"files": files, "note": note})
         missing = sorted(_modules_in_force(api) - set(rulebook.modules))
     short = found["digest"][:16]
-    click.echo(f"{cases} cases pass. {count_rules(rulebook)}. Digest {short}")
+    rules = count_rules(rulebook)
+    click.echo(_text(f"{cases}个案例全部通过。{rules}。编号 {short}", f"{cases} cases pass. {rules}. Digest {short}"))
     if missing:
         click.echo(
             _text(
