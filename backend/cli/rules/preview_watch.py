@@ -38,9 +38,7 @@ KEPT = Text(
     zh="数据截至{at}；{people}人，占用内存{megabytes} MB；本次统计{milliseconds}毫秒",
     en="records as of {at}; {people} people in {megabytes} MB of memory; counted in {milliseconds} ms",
 )
-NOT_READ = Text(
-    zh="未能重新读入，沿用原有数据：{reason}", en="could not read the records again, the old ones stay: {reason}"
-)
+NOT_READ = Text(zh="未能重新读入，沿用原有数据：{reason}", en="could not read the records again: {reason}")
 
 
 class KeptInMemory:
