@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from datetime import UTC, datetime
@@ -58,7 +59,7 @@ class KeptInMemory:
             threading.Thread(target=self._keep_up, args=(facts, struct), daemon=True).start()
         kept = self.columns[struct]
         began = time.perf_counter()
-        tally = kept.count(subject)
+        tally = kept.count(subject, os.cpu_count() or 1)
         text = KEPT.format(
             at=f"{kept.as_of.astimezone(subject.new.time_zone):%H:%M:%S}",
             people=f"{tally.people:,}",
