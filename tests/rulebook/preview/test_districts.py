@@ -56,7 +56,7 @@ def test_a_city_of_many_districts_lists_the_most_concerned_and_adds_up_the_other
 
 def test_a_preview_of_an_earlier_edition_is_still_read() -> None:
     made = datetime(2026, 11, 1, tzinfo=UTC).isoformat()
-    report = {"old": "a", "new": "b", "at": made, "seconds": 1.0, "modules": [], "not_previewed": []}
+    report: dict[str, object] = {"old": "a", "new": "b", "at": made, "seconds": 1.0, "modules": [], "not_previewed": []}
     assert msgspec.convert(report, PreviewReport).as_of is None
     fields = {one.name: one for one in msgspec.structs.fields(ModulePreview)}
     assert not fields["districts"].required
