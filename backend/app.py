@@ -38,9 +38,9 @@ from backend.city.service import (
     rule_modules_of,
 )
 from backend.jobs.in_process import InProcessQueue, NullQueue
-from backend.jobs.saga import SweepLeases
 from backend.jobs.tasks import DeadLetter, Job, JobQueue, Task, discover_tasks, run_job
 from backend.operations.access_log import AccessLog
+from backend.operations.background_metrics import BackgroundMetrics
 from backend.operations.health_checks import health_routes
 from backend.operations.load_shedding import LoadShedder
 from backend.operations.metrics import JobCounts, city_metrics, gauge, serve_metrics
@@ -60,12 +60,15 @@ from backend.settings import Settings, parse_networks
 from backend.store import Document
 from backend.store.connect import open_store, store_file
 from backend.store.copy import CopyProgress
+from backend.store.due import SweepLeases
 from backend.store.migrations import Lease, MigrationRun
 from backend.web.errors import EXCEPTION_HANDLERS, StrictRequest
 from backend.web.fast_paths import guard_directly
 from backend.web.forwarded import Forwarded
 from backend.web.idempotency import IdempotencyRecord
 from backend.web.openapi import document_routes
+from backend.web.overload_refusals import OverloadRefusals
+from backend.web.request_ranks import request_ranks
 
 if TYPE_CHECKING:
     from backend.operations.tracing import Tracing
@@ -117,7 +120,8 @@ def create_app(
     Raises InvalidCity or InvalidRulebook if a service, an integration or a rule module is wrong; no store is opened.
     """
     parts = discover_parts(settings, services_package)
-    load_shedder, job_counts, audit_lag = LoadShedder(settings.requests_at_once), JobCounts(), AuditLag()
+    load_shedder, job_counts, audit_lag = LoadShedder(settings.request_target_ms / 1_000), JobCounts(), AuditLag()
+    background_metrics = BackgroundMetrics(parts.tasks.values())
 
     def current_city() -> City:
         return cast("City", app.state.city)
@@ -132,13 +136,15 @@ def create_app(
         yield from access_log.request_counts.read()
         yield from city_metrics(current_city())
         yield from job_counts.read()
+        yield from background_metrics.read()
         yield from load_metrics(load_shedder, audit_lag)
         yield gauge("chengma_jobs_waiting", "Background jobs that wait", jobs.waiting())
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncGenerator[None, None]:
         stop_metrics = serve_metrics(settings.host, settings.metrics_port, metrics) if settings.metrics_port else None
-        async with _following(current_city, set_city), audit_lag.measured(current_city), jobs:
+        measured = audit_lag.measured(current_city), background_metrics.measured(current_city)
+        async with _following(current_city, set_city), measured[0], measured[1], jobs:
             yield
         if stop_metrics is not None:
             stop_metrics()
@@ -164,6 +170,8 @@ def create_app(
     app.state.standings = Standings(_find_standing(parts.services, current_city), city.clock)
     app.state.load_shedder = load_shedder
     app.state.access_log = access_log
+    formats = app.state.problem_formats
+    app.state.overload_refusals = OverloadRefusals(load_shedder, request_ranks(app, formats), formats)
     return app
 
 
@@ -290,6 +298,9 @@ def open_jobs(
 def load_metrics(load_shedder: LoadShedder, audit_lag: AuditLag) -> Iterator[Metric]:
     """Return the metrics of the load on this process, and of the audit log."""
     yield gauge("chengma_requests_in_flight", "Requests started and not yet answered", load_shedder.in_flight)
+    yield gauge(
+        "chengma_request_room", "Requests that may be in flight at once, adapted to their time", load_shedder.room
+    )
     yield gauge("chengma_audit_lag_seconds", "Age of the oldest act that is not chained", audit_lag.seconds)
     yield gauge("chengma_requests_refused", "Requests refused because of overload, so far", load_shedder.refused)
     yield gauge("chengma_store_away", "1 while the store does not answer", int(load_shedder.store_is_unavailable))

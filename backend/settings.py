@@ -28,7 +28,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = "sqlite:///var/city.db"
     mongo_driver: Annotated[
-        Literal["motor", "pymongo"], Meta(description="the MongoDB driver: motor, or PyMongo's own asyncio client")
+        Literal["motor", "pymongo"],
+        Meta(description="the MongoDB driver: motor, or PyMongo's own asyncio client (`pymongo`, recommended)"),
     ] = "motor"
     store_timeout_ms: Annotated[
         int,
@@ -128,9 +129,14 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         int, Meta(ge=0, le=120, description="how far a verifier's clock may differ from ours")
     ] = 30
     body_bytes: Annotated[int, Meta(ge=1_000, le=100_000_000, description="the largest request body")] = 1_000_000
-    requests_at_once: Annotated[
-        int, Meta(ge=4, description="the maximum number of requests in progress; images are refused at a quarter of it")
-    ] = 256
+    request_target_ms: Annotated[
+        int,
+        Meta(
+            ge=10,
+            le=10_000,
+            description="the mean time of a request that an overloaded process keeps by refusing others, images first",
+        ),
+    ] = 50
     connections: Annotated[
         int,
         Meta(

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
+import uvloop
 from celery import signals as celery_signals
 from prometheus_client.core import Metric
 
@@ -109,7 +110,7 @@ class _Process:
 
     def start(self, **_: object) -> None:
         """Open the City; called by the child when it starts."""
-        self._loop = asyncio.new_event_loop()
+        self._loop = uvloop.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="city", daemon=True).start()
         self._open = AsyncExitStack()
         try:

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import ClassVar, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -21,6 +22,7 @@ from backend.city.service import City
 from backend.jobs.saga import SagaDocument
 from backend.security.identity import Caller
 from backend.store import Document, Duplicate, Index, Order
+from backend.store.due import process_all
 from backend.store.paging import find_pages
 from backend.store.retention import Retention
 from backend.store.time import to_ms
@@ -192,8 +194,8 @@ async def log_all_acts(city: City) -> None:
 
 async def log_acts_of(city: City, kind: type[Audited]) -> None:
     """Make the acts of all documents of a kind entries of the log; a sweep that deletes them calls this first."""
-    async for page in find_pages(city.store, kind, {}, Order("acts_due_ms")):
-        await asyncio.gather(*(log_acts(city, document) for document in page))
+    async for page in find_pages(city.store, kind, {}, Order("acts_due_ms")):  # no lease may delay an act
+        await process_all(page, partial(log_acts, city), max_concurrent=len(page))
 
 
 def audited_kinds(city: City) -> list[type[Audited]]:

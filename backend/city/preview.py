@@ -65,8 +65,10 @@ def previewed(
     for name in names:
         facts = next((facts for facts in stored if facts.covers(name)), None)
         asked = declared_facts(new.modules[name].facts) if name in new.modules else ()
-        if name not in old.modules or name not in new.modules:
-            refused.append(NotPreviewed(name, NOT_IN_BOTH))
+        if name not in new.modules:
+            refused.append(NotPreviewed(name, REMOVED))
+        elif name not in old.modules:
+            refused.append(NotPreviewed(name, ADDED))
         elif old.modules[name].facts is not new.modules[name].facts:
             refused.append(NotPreviewed(name, OTHER_FACTS))
         elif facts is None:
@@ -96,7 +98,10 @@ ASKED = Text(
     en="{where}: facts that it declares are asked or looked up when a person claims, and not stored for everybody, so"
     " nobody can be counted: {names}.",
 )
-NOT_IN_BOTH = Text(zh="两个版本没有都包含该模块。", en="It is not in both editions.")
+ADDED = Text(
+    zh="新增的模块，目前没有人有结果，没有可以对照的变化。",
+    en="It is new: nobody has a result yet that could change.",
+)
 OTHER_FACTS = Text(zh="两个版本依据的事实不同。", en="The editions decide on different facts.")
 REMOVED = Text(zh="草案中没有该模块。", en="The draft does not have it.")
 

@@ -41,7 +41,11 @@ def report_errors() -> Generator[None, None, None]:
     except InvalidRulebook as error:
         click.echo("\n".join(fault.in_language(language()) for fault in error.faults), err=True)
         count = len(error.faults)
-        message = Text(zh=f"规则中有{count}处错误", en=f"{count} fault{'s' if count > 1 else ''} in the rules")
+        codes = sorted({f"#{fault.code.lower()}" for fault in error.faults})
+        message = Text(
+            zh=f"规则中有{count}处错误；详见 docs/rules/checks.zh.md{'、'.join(codes)}",
+            en=f"{count} fault{'s' if count > 1 else ''} in the rules; see docs/rules/checks.md{', '.join(codes)}",
+        )
         raise AuthorError(message) from error
     except Exception as error:
         if not isinstance(error, _reported()):

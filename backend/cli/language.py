@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from backend.i18n import Text
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from backend.i18n import Text
 
 _HEADINGS = {"Options": "选项", "Commands": "命令"}
 _SHOW_HELP = "显示帮助并退出。"
@@ -32,8 +32,9 @@ def language(environment: Mapping[str, str] = os.environ) -> Literal["zh", "en"]
 
 
 def say(text: Text, **values: object) -> None:
-    """Print a sentence in the author's language, with values in place of `{names}`."""
-    click.echo(text.in_language(language()).format(**values))
+    """Print a sentence in the author's language, with values in place of `{names}`; a Text in the same language."""
+    shown = {name: value if isinstance(value, Text) else str(value) for name, value in values.items()}
+    click.echo(text.format(**shown).in_language(language()))
 
 
 class AuthorError(click.ClickException):
@@ -61,10 +62,8 @@ class AuthorCommand(click.Command):
         if language() == "en":
             super().format_help_text(ctx, formatter)
             return
-        formatter.write_paragraph()
-        with formatter.indentation():
-            for paragraph in self.zh.strip().split("\n\n"):
-                formatter.write("  " + paragraph.replace("\n", "\n  ") + "\n")
+        for line in ("", *self.zh.strip().split("\n")):
+            formatter.write(f"  {line}".rstrip() + "\n")
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the line of the usage."""
@@ -74,9 +73,42 @@ class AuthorCommand(click.Command):
         """Write the options."""
         format_options(self, ctx, formatter)
 
-    def get_help_option(self, ctx: click.Context) -> click.Option | None:
-        """Return the option --help."""
-        return translated_help_option(super().get_help_option(ctx))
+
+class AuthorGroup(click.Group):
+    """A group of commands whose help is `help` in English, and `zh` in Chinese."""
+
+    def __init__(self, *arguments: Any, zh: str = "", **options: Any) -> None:  # noqa: ANN401  those of click.Group
+        super().__init__(*arguments, **options)
+        self.zh = zh
+
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """Return the first sentence of the help."""
+        return super().get_short_help_str(limit) if language() == "en" else self.zh
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the help."""
+        if language() == "en":
+            super().format_help_text(ctx, formatter)
+            return
+        formatter.write(f"\n  {self.zh}\n")
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the line of the usage."""
+        format_usage(self, ctx, formatter)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, then the commands."""
+        format_options(self, ctx, formatter)
+        self.format_commands(ctx, formatter)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands with the first sentence of each."""
+        found = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        limit = formatter.width - 6 - max(map(len, found))
+        with formatter.section(heading("Commands")):
+            formatter.write_dl(
+                [(name, command.get_short_help_str(limit)) for name, command in found.items() if command is not None]
+            )
 
 
 class AuthorOption(click.Option):
@@ -91,7 +123,10 @@ class AuthorOption(click.Option):
         record = super().get_help_record(ctx)
         if record is None or language() == "en":
             return record
-        return record[0], self.zh
+        notes = ["必填"] if self.required else []
+        if self.show_default:
+            notes.append(f"默认：{self.get_default(ctx)}")
+        return record[0], f"{self.zh.rstrip('。')}（{'；'.join(notes)}）。" if notes else self.zh
 
 
 def format_usage(command: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -102,7 +137,13 @@ def format_usage(command: click.Command, ctx: click.Context, formatter: click.He
 
 def format_options(command: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:
     """Write a command's options with their heading in the author's language."""
-    records = [record for each in command.get_params(ctx) if (record := each.get_help_record(ctx)) is not None]
+    options = [each for each in command.get_params(ctx) if isinstance(each, click.Option)]
+    records = [record for each in options if (record := each.get_help_record(ctx)) is not None]
+    if language() == "zh":
+        records = [
+            (names, _SHOW_HELP if each is command.get_help_option(ctx) else text)
+            for each, (names, text) in zip(options, records, strict=True)
+        ]
     if records:
         with formatter.section(heading("Options")):
             formatter.write_dl(records)
@@ -111,10 +152,3 @@ def format_options(command: click.Command, ctx: click.Context, formatter: click.
 def heading(english: str) -> str:
     """Return a heading of click's help in the author's language."""
     return _HEADINGS[english] if language() == "zh" else english
-
-
-def translated_help_option(option: click.Option | None) -> click.Option | None:
-    """Return the option --help with its help in the author's language."""
-    if option is not None and language() == "zh":
-        option.help = _SHOW_HELP
-    return option

@@ -74,4 +74,4 @@ def run_server(settings: Settings, bound: socket.socket, announce: Callable[[], 
         body_seconds=settings.body_seconds,
         idle_seconds=settings.idle_seconds,
     )
-    FrontServer(config, limits, app.state.access_log, announce).run([bound])
+    FrontServer(config, limits, app.state.access_log, app.state.overload_refusals, announce).run([bound])

@@ -8,22 +8,17 @@ waits longer after each failure of an upstream, and sweeps documents that are du
 import asyncio
 import logging
 import random
-import secrets
-from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
-from weakref import WeakSet
+from typing import Any, Generic, Protocol, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.jobs.tasks import MAX_SWEEP_SECONDS, JobQueue, Task, TaskReference, background
-from backend.store import Conflict, Document, Index, Order, Store, StoreUnavailable
-from backend.store.query import Cursors
-from backend.store.retention import Retention
-from backend.store.time import to_ms
-from backend.store.update import insert_or_get, retry_on_conflict, update_document
+from backend.store import Conflict, Document, Index, Store
+from backend.store.due import Due, drain
+from backend.store.update import insert_or_get, update_document
 
 MAX_STEPS = 60
 """A run that has not finished after this many steps stops; the next sweep resumes it."""
@@ -33,10 +28,6 @@ MIN_BACKOFF, MAX_BACKOFF = timedelta(seconds=5), timedelta(hours=1)
 
 DUE = Index((), ordered="due_ms")
 """The index by which sweeps find due documents."""
-
-BATCH_SIZE = 200
-MAX_CONCURRENT = 16
-LEASE_MS = 120_000
 
 _log = logging.getLogger("chengma.saga")
 
@@ -102,32 +93,6 @@ class Request(Struct, Generic[C, D, T], frozen=True):
 
 
 Action = Effect[C, D] | Decision[D, T] | Request[C, D, T]
-
-
-class RangeLease(Struct, frozen=True):
-    """A sweep processes the documents up to (`due_ms`, `id`) that no earlier lease covers, until the lease expires."""
-
-    holder: str
-    due_ms: int
-    id: str
-    until_ms: int
-
-    def last_position(self) -> tuple[int, str]:
-        """Return the position of the last document in the order of a sweep."""
-        return self.due_ms, self.id
-
-
-class SweepLeases(Document, kw_only=True):
-    """The ranges of a collection that sweeps process now; its `id` is the name of the collection."""
-
-    collection: ClassVar[str] = "sweep_leases"
-    retention: ClassVar[Retention] = Retention(
-        grows_with="nothing: there is one for each kind of saga",
-        ends="never",
-        names="nobody",
-    )
-
-    leases: tuple[RangeLease, ...] = ()
 
 
 class Saga(Struct, Generic[C, D, T, S], frozen=True, kw_only=True):
@@ -266,88 +231,23 @@ class Saga(Struct, Generic[C, D, T, S], frozen=True, kw_only=True):
 
     # ── sweeps ──
 
+    def due(self) -> Due[D]:
+        """Return what the sweep processes."""
+        return Due(self.kind, "due_ms")
+
     async def sweep(self, context: C) -> None:
-        """Do the due steps of all documents that are due now, the longest overdue first.
+        """Do the due steps of all documents that are due now, as `drain` does, also in several processes at once.
 
-        Sweeps of several processes share the work: each leases a range of documents at a time. A document whose steps
-        raise is left to the job queue, which retries it and finally makes it a dead letter. A process runs one sweep at
-        a time.
+        A document whose steps raise is left to the job queue, which retries it and finally makes it a dead letter.
         """
-        sweeping = _sweeping.setdefault(self.kind.collection, WeakSet())
-        if context.store in sweeping:
-            return
-        sweeping.add(context.store)
-        try:
-            until_ms, end = to_ms(context.now()), (0, "")
-            while (leased := await self._lease(context, end, until_ms)) is not None:
-                lease, documents = leased
-                try:
-                    await self._run_all(context, documents)
-                finally:
-                    await self._release(context, lease)
-                end = lease.last_position()
-        finally:
-            sweeping.discard(context.store)
 
-    async def _lease(self, context: C, after: tuple[int, str], until_ms: int) -> tuple[RangeLease, Sequence[D]] | None:
-        """Lease the next due documents that no other sweep processes and return them; None if there are none."""
-        due = Order("due_ms", at_least=0, below=until_ms + 1)
-        cursors = Cursors(self.kind, {}, due)
-
-        async def lease() -> tuple[RangeLease, Sequence[D]] | None:
-            held = await self._leases(context)
-            now_ms = to_ms(context.now())
-            others = tuple(other for other in held.leases if other.until_ms > now_ms)
-            begin = max([after, *(other.last_position() for other in others)])
-            page = await context.store.find(self.kind, {}, order=due, cursor=cursors.write(*begin), limit=BATCH_SIZE)
-            if not page.documents:
-                return None
-            last = page.documents[-1]
-            assert last.due_ms is not None, "it was found by its due_ms"
-            leased = RangeLease(secrets.token_urlsafe(9), last.due_ms, last.id, now_ms + LEASE_MS)
-            await context.store.replace(replace(held, leases=(*others, leased)))
-            return leased, page.documents
-
-        return await retry_on_conflict(lease)  # another sweep may lease a range at the same time
-
-    async def _leases(self, context: C) -> SweepLeases:
-        found = await context.store.get(SweepLeases, self.kind.collection)
-        return found or await insert_or_get(context.store, SweepLeases(id=self.kind.collection))
-
-    async def _release(self, context: C, lease: RangeLease) -> None:
-        def released(held: SweepLeases) -> SweepLeases:
-            return replace(held, leases=tuple(one for one in held.leases if one != lease))
-
-        await update_document(context.store, lambda: self._leases(context), released)
-
-    async def _run_all(self, context: C, documents: Sequence[D]) -> None:
-        """Do the due steps of documents, several at a time. Starts no more once the store stops answering."""
-        pending = deque(documents)
-
-        async def work() -> None:
-            while pending:
-                try:
-                    await self._run_due(context, pending.popleft())
-                except StoreUnavailable:
-                    pending.clear()
-                    raise
-
-        results = await asyncio.gather(*(work() for _ in range(MAX_CONCURRENT)), return_exceptions=True)
-        for failure in filter(None, results):
-            raise failure
-
-    async def _run_due(self, context: C, document: D) -> None:
-        try:
+        async def run(document: D) -> None:
             await self.run(context, document)
-        except StoreUnavailable:
-            raise
-        except Exception as error:  # noqa: BLE001  one document must not hold up the others
-            _log.warning("%s/%s is left to the job queue", self.kind.collection, document.id, exc_info=error)
-            await self.task.enqueue(context.jobs, document.id)
 
+        async def leave(document: D) -> None:
+            await self.task.enqueue_once(context.jobs, document.id)
 
-_sweeping: dict[str, WeakSet[Store]] = {}
-"""For each collection, the stores that this process is sweeping."""
+        await drain(context, self.due(), run, leave)
 
 
 def saga_tasks(saga: Saga[Any, Any, Any, Any], sweep: str, every: timedelta) -> tuple[Task[[str]], Task[[]]]:
@@ -357,5 +257,5 @@ def saga_tasks(saga: Saga[Any, Any, Any, Any], sweep: str, every: timedelta) -> 
         await saga.resume(context, document_id)
 
     service = saga.task.name.partition(".")[0]
-    make_sweep = background(f"{service}.{sweep}", every=every, max_seconds=MAX_SWEEP_SECONDS)
+    make_sweep = background(f"{service}.{sweep}", every=every, max_seconds=MAX_SWEEP_SECONDS, due=(saga.due(),))
     return background(saga.task.name)(resume), make_sweep(saga.sweep)

@@ -10,7 +10,7 @@ import logging
 import pkgutil
 import secrets
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime, timedelta
 from importlib.util import find_spec
@@ -22,6 +22,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.store import Conflict, Document, Duplicate, Index, Store, StoreUnavailable
+from backend.store.due import Due
 from backend.store.retention import Period, Retention
 from backend.store.time import to_ms
 
@@ -31,7 +32,7 @@ TaskFunction = Callable[Concatenate[Any, P], Coroutine[Any, Any, None]]
 
 MAX_BACKOFF_SECONDS = 300.0
 MAX_SWEEP_SECONDS = 500
-"""The time of a sweep that drains; it is less than the time after which a broker delivers a message again."""
+"""The time of a run of a sweep; it is less than the time after which a broker delivers a message again."""
 
 MAX_LOSSES = 3
 
@@ -68,11 +69,19 @@ class Task(Generic[P]):
     """A background function. Calling it runs it immediately; enqueueing it runs it later, in some process."""
 
     def __init__(
-        self, name: str, function: TaskFunction[P], *, every: timedelta | None, max_seconds: int, max_attempts: int
+        self,
+        name: str,
+        function: TaskFunction[P],
+        *,
+        every: timedelta | None,
+        max_seconds: int,
+        max_attempts: int,
+        due: Sequence[Due[Any]],
     ) -> None:
         self.name = name
         self.function = function
         self.every = every
+        self.due = due
         self.max_seconds = max_seconds
         self.max_attempts = max_attempts
         self.__doc__ = function.__doc__
@@ -85,6 +94,10 @@ class Task(Generic[P]):
         """Enqueue the task. Best effort: a sweep finds whatever must be done."""
         await TaskReference(self.name).enqueue(jobs, *arguments)
 
+    async def enqueue_once(self, jobs: JobQueue, document_id: str) -> None:
+        """Enqueue the task for a document that a sweep could not process; see TaskReference."""
+        await TaskReference(self.name).enqueue_once(jobs, document_id)
+
 
 class TaskReference:
     """The name of a task that another module defines: enqueueing by name keeps modules free of import cycles."""
@@ -96,6 +109,13 @@ class TaskReference:
     async def enqueue(self, jobs: JobQueue, *arguments: Argument) -> None:
         """Enqueue the task. Best effort: a sweep finds whatever must be done."""
         await jobs.put(Job(self.name, arguments, secrets.token_urlsafe(9)))
+
+    async def enqueue_once(self, jobs: JobQueue, document_id: str) -> None:
+        """Enqueue the task for a document that a sweep could not process.
+
+        All these jobs share one id, so that a document that fails in each sweep has one dead letter.
+        """
+        await jobs.put(Job(self.name, (document_id,), f"sweep:{self.name}:{document_id}"))
 
 
 def undefined_tasks(tasks: Mapping[str, Task[Any]], package: str = "backend.services") -> dict[str, str]:
@@ -111,17 +131,25 @@ def undefined_tasks(tasks: Mapping[str, Task[Any]], package: str = "backend.serv
 
 
 def background(
-    name: str = "", *, every: timedelta | None = None, max_seconds: int = 60, max_attempts: int = 5
+    name: str = "",
+    *,
+    every: timedelta | None = None,
+    max_seconds: int = 60,
+    max_attempts: int = 5,
+    due: Sequence[Due[Any]] = (),
 ) -> Callable[[TaskFunction[P]], Task[P]]:
     """Turn an async function of `services/<name>/tasks.py` into a task; its first argument is the City.
 
-    Without a `name` it is named after the service and the function. With `every` it is a sweep, which runs
-    periodically. It is cancelled after `max_seconds`, and becomes a dead letter after `max_attempts` failures.
+    Without a `name` it is named after the service and the function. It is cancelled after `max_seconds`, and becomes a
+    dead letter after `max_attempts` failures. With `every` it is a sweep, which runs periodically. A sweep that is
+    cancelled continues at once in its next run. Its lag is that of the documents that are `due`.
     """
 
     def make(function: TaskFunction[P]) -> Task[P]:
         default_name = f"{function.__module__.split('.')[-2]}.{function.__name__}"
-        return Task(name or default_name, function, every=every, max_seconds=max_seconds, max_attempts=max_attempts)
+        return Task(
+            name or default_name, function, every=every, max_seconds=max_seconds, max_attempts=max_attempts, due=due
+        )
 
     return make
 
@@ -190,15 +218,19 @@ class JobContext(Protocol):
 async def run_job(tasks: Mapping[str, Task[Any]], job: Job, city: JobContext) -> tuple[Job, float] | None:
     """Run a job. Return it with the seconds until a retry, if it must be retried; or make it a dead letter."""
     task = tasks.get(job.task)
+    limit = asyncio.timeout(task.max_seconds if task is not None else None)
     try:
         if task is None:
             raise LookupError(f"there is no task {job.task!r}; was the job enqueued by another edition of the city?")  # noqa: TRY301
-        async with asyncio.timeout(task.max_seconds):
+        async with limit:
             await task.function(city, *job.arguments)
     except StoreUnavailable as error:
         _log.warning("%s waits for the store: %s", job.task, error)
         return job, backoff_seconds(job.attempts + 1)
     except Exception as error:  # noqa: BLE001  any error of a task
+        if task is not None and task.every is not None and limit.expired():
+            _log.info("%s continues after %d s", job.task, task.max_seconds)
+            return job, 0.0
         failed = replace(job, attempts=job.attempts + 1)
         _log.warning("%s failed (attempt %d)", job.task, failed.attempts, exc_info=error)
         if task is not None and failed.attempts < task.max_attempts:

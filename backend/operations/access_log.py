@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 from litestar.types import ASGIApp, Message, Receive, ReceiveMessage, Scope, Send
 
-from backend.operations.load_shedding import LoadShedder
+from backend.operations.load_shedding import IN_FLIGHT, BegunRequest, LoadShedder
 from backend.operations.metrics import AnsweredRequest, RequestCounts
 
 REQUEST_ID = "request_id"
@@ -51,7 +51,7 @@ class AccessLog:
     def __init__(self, app: ASGIApp, load_shedder: LoadShedder, *, writes: bool = True) -> None:
         self.request_counts = RequestCounts()
         self._app = app
-        self._load_shedder = load_shedder
+        self.load_shedder = load_shedder
         self._writes = writes
         self._lines: list[str | AnsweredRequest] = []
         self._second = 0
@@ -64,24 +64,25 @@ class AccessLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = time.perf_counter()
         request_id = self._request_id(scope)
         scope["state"][REQUEST_ID] = request_id
         header = (b"x-request-id", request_id.encode())
         status = 500
-        load_shedder = self._load_shedder
-        load_shedder.in_flight += 1
+        load_shedder = self.load_shedder
+        begun: BegunRequest | None = scope["state"].get(IN_FLIGHT)
+        request = begun or load_shedder.begin()
+        scope["state"][IN_FLIGHT] = request
         is_read = False
 
         async def read() -> ReceiveMessage:
             nonlocal is_read
             if is_read:
                 return await receive()
-            load_shedder.in_flight -= 1  # while it waits for the rest of its body
+            load_shedder.wait(request)  # for the rest of its body
             try:
                 message = await receive()
             finally:
-                load_shedder.in_flight += 1
+                load_shedder.resume(request)
             is_read = not message.get("more_body", False)
             return message
 
@@ -94,23 +95,24 @@ class AccessLog:
                     header,
                     *protective_headers(message["headers"], scope["scheme"]),
                 ]
-            load_shedder.in_flight -= 1  # while its client does not read
+            load_shedder.wait(request)  # until its client reads
             try:
                 await send(message)
             finally:
-                load_shedder.in_flight += 1
+                load_shedder.resume(request)
 
         try:
             await self._app(scope, read, answer)
         finally:
-            load_shedder.in_flight -= 1
+            if begun is None:  # otherwise the server front ends it, with its task
+                load_shedder.end(request)
             status = scope["state"].get(REFUSED_STATUS, status)
-            self._note(scope, status, time.perf_counter() - started, request_id)
+            self._note(scope, status, time.perf_counter() - request.begun, request_id)
 
-    def note_refused(self, status: int) -> str:
-        """Log a request that the server front refused before it was read, and return its id."""
+    def note_refused(self, status: int, method: str | None = None) -> str:
+        """Log a request that the server front refused before the application read it, and return its id."""
         request_id = self._new_id()
-        self._note({"method": None}, status, 0.0, request_id)
+        self._note({"method": method}, status, 0.0, request_id)
         return request_id
 
     def fault(self, scope: Mapping[str, Any], error: BaseException) -> None:

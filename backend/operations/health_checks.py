@@ -35,7 +35,7 @@ async def live() -> dict[str, bool]:
     return {"alive": True}
 
 
-@get("/health/ready", guards=[probe], priority="essential", include_in_schema=False)
+@get("/health/ready", guards=[probe], priority="essential", always_admitted=True, include_in_schema=False)
 async def ready(city: NamedDependency[City]) -> Response[Health]:
     """Check store, broker, keys and rulebook: 200, or 503 with what is wrong.
 

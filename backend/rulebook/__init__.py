@@ -17,6 +17,7 @@ from backend.rulebook.language.compiler import NEVER
 from backend.rulebook.language.explainer import Step, explain
 from backend.rulebook.language.tree import Node
 from backend.rulebook.modules.consistency import check_consistency, check_references, check_shadowed_together
+from backend.rulebook.modules.law import check_articles
 from backend.rulebook.modules.lint import lint
 from backend.rulebook.modules.meaning import check_meaning
 from backend.rulebook.modules.module import Module, Rule
@@ -214,6 +215,7 @@ def check_module(
             lint(module, file)
             check_shadowed_together(module, file)
             check_meaning(module, file)
+            check_articles(module, file)
             apply_silences(file)
     return module
 

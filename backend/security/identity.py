@@ -336,12 +336,12 @@ class RoleGuard:
 
     def __init__(self, *roles: str, recent: bool = False, by_venue: bool = False) -> None:
         self.roles = roles
-        self._by_venue = by_venue
+        self.by_venue = by_venue
         self._standing = recent_standing if recent else present_standing
 
     async def __call__(self, connection: Connection, _handler: BaseRouteHandler) -> None:
         """Admit a caller who has a role. Raises NotSignedIn, TooManyRequests or NotAllowed, or StoreUnavailable."""
-        claims: AccessClaims = connection.scope["app"].state.access.admit(connection, by_venue=self._by_venue)
+        claims: AccessClaims = connection.scope["app"].state.access.admit(connection, by_venue=self.by_venue)
         roles = claims.rol if claims.scp else (await self._standing(connection, claims)).roles
         if not any(role in roles for role in self.roles):
             names = " or ".join(repr(role) for role in self.roles)

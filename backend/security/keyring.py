@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from msgspec import Meta, Struct
-from nacl.bindings import crypto_sign, crypto_sign_BYTES, crypto_sign_seed_keypair
+from nacl.bindings import crypto_sign, crypto_sign_BYTES, crypto_sign_open, crypto_sign_seed_keypair
+from nacl.exceptions import CryptoError
 
 Use = Literal["code", "token", "field", "lookup", "audit"]
 USES: tuple[Use, ...] = ("code", "token", "field", "lookup", "audit")
@@ -276,14 +276,16 @@ def verify_token(token: str, jwks: dict[str, Any]) -> VerifiedToken | TokenFault
     public = _public_key(named.kid, jwks)
     if public is None:
         return "unknown_key"
-    try:
-        public.verify(signature, token.rpartition(".")[0].encode())
-    except InvalidSignature:
+    if len(signature) != crypto_sign_BYTES:
+        return "forged"  # the library takes the bytes after a signature as a part of what was signed
+    try:  # half the time of cryptography, and stricter: it accepts no weak key
+        crypto_sign_open(signature + token.rpartition(".")[0].encode(), public)
+    except CryptoError:
         return "forged"
     return VerifiedToken(named.kid, claims)
 
 
-def _public_key(kid: str, jwks: dict[str, Any]) -> Ed25519PublicKey | None:
+def _public_key(kid: str, jwks: dict[str, Any]) -> bytes | None:
     """Return the key of this name in a set; None if there is none, or it is not a key for EdDSA."""
     try:
         keys = msgspec.convert(jwks.get("keys", []), list[_Jwk])
@@ -291,7 +293,7 @@ def _public_key(kid: str, jwks: dict[str, Any]) -> Ed25519PublicKey | None:
         return None
     key = next((key for key in keys if (key.kid, key.kty, key.crv) == (kid, "OKP", "Ed25519")), None)
     public = _decoded(key.x) if key is not None else None
-    return Ed25519PublicKey.from_public_bytes(public) if public is not None and len(public) == KEY_BYTES else None
+    return public if public is not None and len(public) == KEY_BYTES else None
 
 
 def _decoded(segment: str) -> bytes | None:

@@ -4,6 +4,9 @@ uvicorn waits without end for the rest of a request, and its parser collects hea
 hold a process's files, and one endless header stalls its loop. The limits hold for each connection and not for each
 address, since all connections through a proxy have the proxy's. If there are too many connections, those that have
 waited longest for their clients are closed in favour of new ones: an honest client needs milliseconds.
+
+If the process is overloaded, requests are refused here, before the application reads them; see `load_shedding`. Only a
+request that begins when no other of its connection is in progress: pipelined ones are admitted by the application.
 """
 
 import asyncio
@@ -15,12 +18,17 @@ import httptools
 import msgspec
 import uvicorn
 from msgspec import Struct
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from backend.i18n import Text, preferred_language
+from backend.i18n import preferred_language
 from backend.operations.access_log import REFUSED_STATUS, REQUEST_ID, AccessLog, protective_headers
-from backend.problems import PROBLEM_JSON, FieldError, InvalidRequest, Problem
+from backend.operations.load_shedding import IN_FLIGHT, Audience, BegunRequest, Unavailable
+from backend.problems import PROBLEM_JSON, Problem
+from backend.web.overload_refusals import NO_ANSWER, OverloadRefusals, RefusedMessages
+from backend.web.request_ranks import rank_of
+from backend.web.unreadable_requests import HEADERS_TOO_LARGE, NOT_HTTP, TIMED_OUT
 
 SHARE_CLOSED = 20
 """A twentieth of the connections is closed at a time, because finding them takes a look at all."""
@@ -48,18 +56,6 @@ class ConnectionLimits(Struct, frozen=True, kw_only=True):
     """Requests that a client may send before the response to an earlier one."""
 
 
-class HeadersTooLarge(Problem):
-    """The request line and the headers, or the trailers and chunk extensions, are larger than the server accepts."""
-
-    status, title, title_zh = 431, "Headers too large", "请求头过大"
-
-
-class RequestTimeout(Problem):
-    """The client did not finish sending the request in time."""
-
-    status, title, title_zh = 408, "Request timeout", "提交超时"
-
-
 class _RefusedError(Exception):
     """Ends the parsing of a request that a callback of the parser refuses."""
 
@@ -76,10 +72,16 @@ class BoundedProtocol(HttpToolsProtocol):
         server_state: ServerState,
         limits: ConnectionLimits,
         access_log: AccessLog,
+        refusals: OverloadRefusals,
         app_state: dict[str, Any],
     ) -> None:
         super().__init__(config, server_state, app_state)
-        self._limits, self._access_log = limits, access_log
+        self._limits, self._access_log, self._refusals = limits, access_log, refusals
+        self._load_shedder = access_log.load_shedder
+        self._audience: Audience = "citizens"
+        self._is_admitted = False
+        self._refused: RefusedMessages | None = None
+        self._prepared = NO_ANSWER
         self._waiting_since = 0.0
         self._seconds_allowed = math.inf
         """How long we wait for what the client is to send; infinite if we wait for nothing."""
@@ -109,6 +111,13 @@ class BoundedProtocol(HttpToolsProtocol):
             if self._head_bytes > 16 * self._limits.header_bytes:
                 self.transport.abort()
             return
+        if self._refused is not None and self._refused.is_reading:
+            self._read_refused(self._refused, data)
+            return
+        if not self._head_bytes and not self._in_body and not self._unanswered and not self._has_room(data):
+            self._refused = self._refused or RefusedMessages(self._limits.pipelined_requests)
+            self._read_refused(self._refused, data)
+            return
         size = self._limits.header_bytes
         if len(data) <= size:
             self._parse(data)
@@ -130,16 +139,16 @@ class BoundedProtocol(HttpToolsProtocol):
             pass  # there is nothing to upgrade to: the request is answered as it is
         except httptools.HttpParserError:
             if not self._is_refused:
-                self._refuse(_INVALID)
+                self._refuse(NOT_HTTP)
             return
         if not self._in_body:
             if self._head_bytes > self._limits.header_bytes:
-                self._refuse(_HEADERS_TOO_LARGE)
+                self._refuse(HEADERS_TOO_LARGE)
         elif was_in_body:
             allowed = self._framing_bytes_left + FRAMING_BYTES_PER_BYTE * self._payload_bytes
             self._framing_bytes_left = min(self._limits.header_bytes, allowed) - (len(data) - self._payload_bytes)
             if self._framing_bytes_left < 0:
-                self._refuse(_HEADERS_TOO_LARGE)
+                self._refuse(HEADERS_TOO_LARGE)
 
     def pause_writing(self) -> None:
         """Start the deadline of a client that does not read its response."""
@@ -156,6 +165,72 @@ class BoundedProtocol(HttpToolsProtocol):
         size = self.transport.get_write_buffer_size()
         return self.loop.time() + self._limits.body_seconds + size / self._limits.bytes_per_second
 
+    # ── overload ──
+
+    def _has_room(self, data: bytes) -> bool:
+        rank = rank_of(data, self._refusals.ranks)
+        if rank is None:
+            return True
+        self._audience = rank.audience
+        self._is_admitted = self._load_shedder.has_room(rank, is_first=not self._has_answered)
+        return self._is_admitted
+
+    def _read_refused(self, refused: RefusedMessages, data: bytes) -> None:
+        """Read a request that is refused to its end, and then answer it; likewise those that come with it."""
+        if refused.is_reading:
+            self._seconds_allowed += len(data) / self._limits.bytes_per_second
+            refused.feed(data)
+        else:
+            self._prepared = self._refusals.answer_to(data, self.scheme or "http")
+            self.headers = []
+            refused.feed(data)
+            if refused.is_reading:
+                self._wait(self._limits.body_seconds)
+        self._head_bytes = refused.size
+        if refused.size > self._limits.header_bytes and not refused.has_headers:
+            self._refuse(HEADERS_TOO_LARGE)
+        elif refused.is_invalid and not refused.complete:
+            self._refuse(NOT_HTTP)
+        elif refused.complete:
+            if self._refusals.pace(self, self.loop.time()):
+                self.send_refusal()
+            else:
+                self.flow.pause_reading()
+
+    def send_refusal(self) -> None:
+        """Answer the requests that are refused and complete."""
+        refused = self._refused
+        if refused is None or self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        for method, is_kept in refused.complete:
+            request_id = self._access_log.note_refused(Unavailable.status, method.decode("latin-1"))
+            common = self.server_state.default_headers
+            self.transport.write(self._prepared.message(common, request_id, method, is_kept=is_kept))
+            if not is_kept:
+                self._is_refused = True
+                break
+        refused.complete = []
+        self._has_answered = True
+        if self._is_refused or self.flow.write_paused:
+            self._linger()
+        elif not refused.is_reading:
+            self._wait(self._limits.idle_seconds)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        request = self._load_shedder.begin(self._audience, is_admitted=self._is_admitted)
+        self._is_admitted = False
+        cast("dict[str, Any]", cycle.scope)["state"][IN_FLIGHT] = request
+        task = self.loop.create_task(self._run(cycle, app, request))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
+    async def _run(self, cycle: RequestResponseCycle, app: ASGI3Application, request: BegunRequest) -> None:
+        try:
+            await cycle.run_asgi(app)
+        finally:
+            self._load_shedder.end(request)  # here, since a callback of the task would come after the next requests
+
     # ── callbacks of the parser ──
 
     def on_message_begin(self) -> None:
@@ -166,10 +241,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Start the request unless its headers are too large, and the deadline of its body."""
         if self._head_bytes > self._limits.header_bytes and self._parsed_head_bytes() > self._limits.header_bytes:
-            self._refuse(_HEADERS_TOO_LARGE)
+            self._refuse(HEADERS_TOO_LARGE)
             raise _RefusedError
         if len(self.pipeline) >= self._limits.pipelined_requests:
-            self._refuse(_INVALID)
+            self._refuse(NOT_HTTP)
             raise _RefusedError
         super().on_headers_complete()
         self.headers = []  # trailers are appended to this list, and not to the headers of the request
@@ -248,7 +323,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._is_refused:
             self.transport.abort()
         elif self._head_bytes or self._in_body:
-            self._refuse(_TIMEOUT)
+            self._refuse(TIMED_OUT)
         else:
             self.transport.close()
 
@@ -292,22 +367,20 @@ class BoundedProtocol(HttpToolsProtocol):
         ]
         head = b"".join(b"%b: %b\r\n" % line for line in lines)
         self.transport.write(STATUS_LINE[problem.status] + head + b"\r\n" + body)
+        self._end_writing()
+
+    def _linger(self) -> None:
+        """Read on for a moment after the last response: if the connection closed at once, TCP would drop it."""
+        self._is_refused = True
+        self._head_bytes = 0
+        self._wait(self._limits.linger_seconds)
+        self._end_writing()
+
+    def _end_writing(self) -> None:
         if self.transport.can_write_eof():
             self.transport.write_eof()
         else:
             self.transport.close()
-
-
-_INVALID = InvalidRequest(
-    Text(zh="提交的内容有误，请核对后重试。", en="The request is invalid; please check it and try again."),
-    errors=(FieldError("", "The request is not HTTP/1.1 as RFC 9112 defines it.", "请求不符合HTTP/1.1规范。"),),
-)
-_HEADERS_TOO_LARGE = HeadersTooLarge(
-    Text(zh="请求头过大，请清除浏览器Cookie后重试。", en="The headers of the request are larger than 32 KB.")
-)
-_TIMEOUT = RequestTimeout(
-    Text(zh="未能及时收到完整的请求，请检查网络后重试。", en="The request did not arrive in time; please try again.")
-)
 
 
 def connections_of(server_state: ServerState) -> set[BoundedProtocol]:

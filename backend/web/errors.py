@@ -16,7 +16,7 @@ from litestar.status_codes import HTTP_401_UNAUTHORIZED
 from backend.city.service import ProblemFormat
 from backend.i18n import Text, preferred_language
 from backend.operations.access_log import REQUEST_ID
-from backend.operations.load_shedding import not_writable, priority_of, unavailable
+from backend.operations.load_shedding import IN_FLIGHT, not_writable, priority_of, unavailable
 from backend.problems import (
     PROBLEM_JSON,
     BodyTooLarge,
@@ -68,7 +68,7 @@ class StrictRequest(Request[Any, Any, State]):
         except InternalServerException as error:
             raise invalid([FieldError("", "The body ended early.", "提交的内容不完整。")]) from error
         if is_first and (load_shedder := self.app.state.get("load_shedder")):
-            load_shedder.admit(priority_of(self.route_handler))
+            load_shedder.admit(priority_of(self.route_handler), self.scope["state"].get(IN_FLIGHT))
         return body
 
 

@@ -10,7 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
 from backend.city.service import City
-from backend.operations.load_shedding import LoadShedder, priority_of
+from backend.operations.load_shedding import IN_FLIGHT, LoadShedder, priority_of
 from backend.security.identity import Connection, Guard
 
 
@@ -40,7 +40,7 @@ def _guard_handler(handler: HTTPRouteHandler, load_shedder: LoadShedder) -> None
 
     async def authorize(connection: Connection) -> None:
         if not always_admitted:
-            load_shedder.admit(priority)
+            load_shedder.admit(priority, connection.scope["state"].get(IN_FLIGHT))
         for guard in guards:
             await guard(connection, handler)
 

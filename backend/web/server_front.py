@@ -11,6 +11,7 @@ import uvicorn
 
 from backend.operations.access_log import AccessLog
 from backend.web.bounded_protocol import BoundedProtocol, ConnectionLimits, close_longest_waiting, connections_of
+from backend.web.overload_refusals import OverloadRefusals
 
 ACCEPTED_AT_ONCE = 256
 """uvloop would accept one connection in each round of its loop, so new ones would wait behind busy ones."""
@@ -26,10 +27,11 @@ class FrontServer(uvicorn.Server):
         config: uvicorn.Config,
         limits: ConnectionLimits,
         access_log: AccessLog,
+        refusals: OverloadRefusals,
         announce: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(config)
-        self._limits, self._access_log, self._announce = limits, access_log, announce
+        self._limits, self._access_log, self._refusals, self._announce = limits, access_log, refusals, announce
         self._starting: set[asyncio.Task[Any]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -85,7 +87,9 @@ class FrontServer(uvicorn.Server):
             )
 
     def _protocol(self) -> BoundedProtocol:
-        return BoundedProtocol(self.config, self.server_state, self._limits, self._access_log, self.lifespan.state)
+        return BoundedProtocol(
+            self.config, self.server_state, self._limits, self._access_log, self._refusals, self.lifespan.state
+        )
 
     def _accept_again(self, listening: socket.socket) -> None:
         if not self.should_exit:

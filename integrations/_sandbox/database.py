@@ -8,13 +8,12 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from random import SystemRandom
 from typing import Literal, TypeVar
 
-from backend.store.sqlite.store import enable_write_ahead_log
+from integrations._sandbox.connection import shared_connection
 
 T = TypeVar("T")
 CallOutcome = Literal["fine", "lost_before", "lost_after", "refused", "pending", "wrong", "hang", "slow", "repeated"]
@@ -24,8 +23,6 @@ answer to another query, or with wrong sums; no answer at all; a late answer; th
 `refused` suits calls that request an action, `pending` calls that move money; a call that does not support an outcome
 times out. The registries of the talent code support the first seven, and the insurance all but `pending`.
 """
-
-BUSY_SECONDS = 20.0
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS trouble (call TEXT PRIMARY KEY, per_mille TEXT NOT NULL);
@@ -73,10 +70,9 @@ class SandboxDatabase:
     """The file of the sandboxes. Each call of `do` or `work` is one transaction, durable before it returns."""
 
     def __init__(self, path: str) -> None:
-        self._path = Path(path)
+        self._shared = shared_connection(Path(path), _TABLES)
         self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
         self._random = SystemRandom()
-        self._prepared = False
 
     async def work(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run a transaction in a thread."""
@@ -84,23 +80,7 @@ class SandboxDatabase:
 
     def do(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run a transaction in this thread; it is rolled back if it raises."""
-        if not self._prepared:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
-            connection.row_factory = sqlite3.Row
-            if not self._prepared:
-                enable_write_ahead_log(connection)
-                connection.executescript(_TABLES)
-                self._prepared = True
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                result = work(connection)
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
-            connection.execute("COMMIT")
-            return result
+        return self._shared.run(work)
 
     # ── faults ──
 

@@ -35,7 +35,7 @@ from backend.services.health_code.facts import HealthFacts
 from backend.services.health_code.model import HealthRecord
 from backend.services.health_code.rule_modules import COLOUR
 from backend.store import Part, StoredBatch
-from backend.store.mongo.store import body_of
+from backend.store.mongo.codec import body_of
 from backend.store.sqlite.store import READ_BATCH, SqliteStore
 from tests.bench.city import synthetic_city
 from tests.bench.profiles import rich_facts

@@ -1,8 +1,14 @@
 """The language of the commands of rule authors."""
 
-import pytest
+import re
 
-from backend.cli.language import language
+import click
+import pytest
+from click.testing import CliRunner
+
+from backend.cli.language import language, say
+from backend.cli.rules import rules
+from backend.i18n import Text
 
 
 @pytest.mark.parametrize(
@@ -30,3 +36,59 @@ from backend.cli.language import language
 )
 def test_the_setting_decides_then_the_locale_then_english(environment: dict[str, str], expected: str) -> None:
     assert language(environment) == expected
+
+
+def commands() -> dict[str, click.Command]:
+    """Return every command of rule authors by its name, the group itself included."""
+    context = click.Context(rules)
+    found = {name: rules.get_command(context, name) for name in rules.list_commands(context)}
+    return {"": rules, **{name: command for name, command in found.items() if command is not None}}
+
+
+def help_of(name: str, chosen: str) -> str:
+    found = CliRunner().invoke(rules, [name, "--help"] if name else ["--help"], env={"CHENGMA_LANGUAGE": chosen})
+    assert found.exit_code == 0, found.output
+    return found.output
+
+
+HAN = re.compile("[\u4e00-\u9fff]")
+
+
+@pytest.mark.parametrize("name", commands())
+def test_a_command_has_its_help_in_chinese_and_in_english(name: str) -> None:
+    chinese, english = help_of(name, "zh"), help_of(name, "en")
+    assert chinese.startswith("用法：")
+    assert "选项:" in chinese
+    assert "Show this message" not in chinese
+    assert not HAN.search(english)
+    for line in chinese.splitlines()[1:]:
+        words = [word for word in line.split("  ") if word.strip()]
+        assert not words or HAN.search(words[-1]) or is_name_alone(words), line
+
+
+def is_name_alone(words: list[str]) -> bool:
+    """Return whether a line of a help has only the names of an option or a command, whose help is in the next line."""
+    return len(words) == 1 and re.match(r"\s*(-|[a-z]+$)", words[0]) is not None
+
+
+@pytest.mark.parametrize("name", [name for name in commands() if name])
+def test_each_option_of_a_command_is_described_in_both_languages(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = commands()[name]
+    context = click.Context(command)
+    for option in command.params:
+        if not isinstance(option, click.Option):
+            continue
+        for chosen, is_chinese in (("zh", True), ("en", False)):
+            monkeypatch.setenv("CHENGMA_LANGUAGE", chosen)
+            record = option.get_help_record(context)
+            assert record is not None
+            assert record[1], record[0]
+            assert bool(HAN.search(record[1])) == is_chinese, record
+
+
+def test_a_sentence_within_a_sentence_is_said_in_the_same_language(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CHENGMA_LANGUAGE", "zh")
+    say(Text(zh="未证明主张：{why}", en="Not proved: {why}"), why=Text(zh="没有求解器", en="no solver"))
+    assert capsys.readouterr().out == "未证明主张：没有求解器\n"

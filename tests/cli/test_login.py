@@ -173,6 +173,16 @@ def test_rules_are_released_by_one_person_and_approved_and_activated_by_another(
     assert office.run(APPROVER, "rules", "rollback", first).output == f"{first} is in force.\n"
     logged = [line.split()[0] for line in office.run(AUTHOR, "rules", "log").output.splitlines()]
     assert logged == [first, second, first]
+    assert all("+08:00 – " in line for line in office.run(AUTHOR, "rules", "log").output.splitlines())
+
+
+@pytest.mark.usefixtures("staff")
+def test_an_author_is_told_which_modules_in_force_a_release_lacks(office: Office, tmp_path: Path) -> None:
+    folder = draft(tmp_path / "shorter", "shorter")
+    for file in (folder / "talent_code" / "benefits").glob("park_entry.*"):
+        file.unlink()
+    warned = office.run(AUTHOR, "rules", "release", str(folder), "--note", "from a folder of last year")
+    assert "so they would end: talent_code.benefits.park_entry\n" in warned.output
 
 
 @pytest.mark.usefixtures("staff")

@@ -13,8 +13,8 @@ from backend.rulebook.language.operations import function_names
 from tests.conftest import ROOT
 
 
-def run(*arguments: str, folder: Path = ROOT / "rules") -> Result:
-    return CliRunner().invoke(rules, arguments, env={"CHENGMA_RULES": str(folder)})
+def run(*arguments: str, folder: Path = ROOT / "rules", language: str = "en") -> Result:
+    return CliRunner().invoke(rules, arguments, env={"CHENGMA_RULES": str(folder), "CHENGMA_LANGUAGE": language})
 
 
 @pytest.fixture(scope="module")
@@ -79,18 +79,52 @@ def test_a_module_needs_a_folder_and_a_plain_name(name: str, tmp_path: Path) -> 
     assert not list(tmp_path.iterdir())
 
 
+def test_a_new_benefit_begins_with_plain_terms_of_money_whose_source_its_author_writes(created: Path) -> None:
+    text = (created / "talent_code" / "benefits" / "museum.yaml").read_text("utf-8")
+    terms = text[text.index("\nterms:\n") : text.index("\nrules:\n")]
+    assert "gives: money" in terms
+    assert "assumption [A]: name the order and its article" in terms
+    assert "base:" not in terms, "an amount of the person's own spending is not where most benefits begin"
+
+
 def test_unknown_facts_are_refused_with_those_that_exist(tmp_path: Path) -> None:
     result = run("new", "museum.entry", "--facts", "Helth", folder=tmp_path)
     assert result.exit_code == 1
     assert "HealthFacts" in result.output
 
 
-def test_facts_are_listed_with_their_meaning_in_both_languages() -> None:
-    result = run("facts")
-    assert result.exit_code == 0
-    assert "facts.contacts[].level" in result.output
-    assert "Level of contact" in result.output
-    assert "接触程度" in result.output
+@pytest.mark.parametrize(("language", "meaning", "other"), [("zh", "接触程度", "Level of"), ("en", "Level of", "接触")])
+def test_facts_are_listed_with_their_meaning_in_the_language_of_the_author(
+    language: str, meaning: str, other: str
+) -> None:
+    for result in (run("facts", language=language), run("facts", "health_code.colour", language=language)):
+        assert result.exit_code == 0
+        assert "facts.contacts[].level" in result.output
+        assert meaning in result.output
+        assert other not in result.output
+
+
+@pytest.mark.parametrize(
+    ("language", "comment", "case"),
+    [("zh", "# 条件为真时", "规则自第一天起成立"), ("en", "# This rule fires", "the rule fires from")],
+)
+def test_a_new_module_is_in_the_language_of_the_author(language: str, comment: str, case: str, tmp_path: Path) -> None:
+    result = run("new", "museum.entry", "--facts", "HealthFacts", folder=tmp_path, language=language)
+    assert result.exit_code == 0, result.output
+    assert comment in (tmp_path / "museum" / "entry.yaml").read_text("utf-8")
+    assert f"- case: {case}" in (tmp_path / "museum" / "entry.cases.yaml").read_text("utf-8")
+
+
+def test_the_facts_that_a_draft_declares_are_listed_with_its_folder(created: Path) -> None:
+    file = created / "talent_code" / "benefits" / "museum.yaml"
+    text, declared = (
+        file.read_text("utf-8"),
+        "  visits: {type: number, at_least: 0, at_most: 9, meaning: {zh: 次数, en: Visits}}",
+    )
+    file.write_text(text.replace("facts: BenefitFacts", f"facts:\n  extends: BenefitFacts\n{declared}"), "utf-8")
+    found = run("facts", "talent_code.benefits.museum", "--rules", str(created))
+    file.write_text(text, "utf-8")
+    assert "  facts.visits\n" in found.output, found.output
 
 
 def test_the_facts_of_a_module_have_words_bounds_and_units() -> None:

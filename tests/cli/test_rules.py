@@ -90,7 +90,7 @@ def test_check_shows_each_fault_and_exits_with_one(wrong: Path) -> None:
         assert found.exit_code == 1
         assert "frame.yaml:16:22: R036 unknown field 'dozes' of HealthFacts" in found.output
         assert "= did you mean 'doses'?" in found.output
-        assert "Error: 1 fault in the rules" in found.output
+        assert "Error: 1 fault in the rules; see docs/rules/checks.md#r036" in found.output
 
 
 def test_check_reports_a_missing_folder(tmp_path: Path) -> None:

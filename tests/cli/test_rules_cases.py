@@ -182,3 +182,40 @@ def test_the_time_of_a_case_has_its_offset_in_the_city(folder: Path) -> None:
     line = next(line for line in found.output.splitlines() if "at:" in line)
     assert datetime.fromisoformat(line.split("at: ")[1]).utcoffset() is not None
     assert line.endswith("+08:00")
+
+
+# ── the law's text ──
+
+
+def test_coverage_of_the_law_shows_what_encodes_each_article_and_why_others_are_left_out() -> None:
+    found = run("coverage", "--law", "talent_code.class", folder=ROOT / "rules")
+    assert found.exit_code == 0
+    assert "    catalogue/a3  Class A, the Fields Medal, the Turing Award and the Pritzker Prize\n" in found.output
+    assert "      rules prize-fields, prize-turing\n" in found.output
+    assert "      the rest is not encoded: The Pritzker Prize is not reported by a registry yet\n" in found.output
+    chinese = run("coverage", "--law", "talent_code.class", folder=ROOT / "rules", language="zh").output
+    assert "      规则 prize-fields、prize-turing\n" in chinese
+    assert "      其余未写入：普利兹克奖：登记来源尚未提供\n" in chinese
+
+
+def test_coverage_of_the_law_is_json_for_machines_and_of_all_modules_without_one() -> None:
+    document = json.loads(run("coverage", "--law", "--json", folder=ROOT / "rules").output)
+    orders = {order["order"]: order["articles"] for order in document["health_code.colour"]}
+    assert len(orders["twenty_measures"]) == 20
+    assert orders["ten_measures"][2] == {
+        "article": "ten_measures/3",
+        "title": {"zh": "优化调整隔离方式：密切接触者5天居家隔离", "en": "Isolation, close contacts 5 days at home"},
+        "state": "partly",
+        "rules": [],
+        "parameters": ["isolation"],
+        "not_encoded": {
+            "zh": "感染者的解除由医生登记，规则不自行计算",
+            "en": "A doctor registers the release of infected people; the rules do not compute it",
+        },
+    }
+    assert document["health_code.frame"] == []
+
+
+def test_a_least_coverage_does_not_go_with_the_law() -> None:
+    found = run("coverage", "--law", "--min", "90", folder=ROOT / "rules")
+    assert (found.exit_code, found.output) == (1, "Error: --min does not go with --law\n")

@@ -64,6 +64,13 @@ def test_it_speaks_chinese_in_a_chinese_terminal() -> None:
     assert "    facts.symptoms 为空" in output
 
 
+def test_an_author_reads_amounts_in_yuan() -> None:
+    facts = '{born_at: "1990-05-01T00:00:00+08:00", degree: doctor, graduated_at: "2026-01-10T00:00:00+08:00"}'
+    arguments = ("talent_code.benefits.graduate_allowance", "--facts", "-", "--at", "2026-06-01T12:00:00+08:00")
+    assert "+08:00: 100,000 yuan by doctor\n" in run("explain", *arguments, given=facts).output
+    assert "+08:00：100,000元，依据 doctor\n" in run("explain", *arguments, given=facts, CHENGMA_LANGUAGE="zh").output
+
+
 def test_a_citizen_reads_it_in_plain_words() -> None:
     assert run(*COLOUR, "--for", "citizen", "--language", "zh", given=NEARBY).output.splitlines()[2:] == [
         (

@@ -296,7 +296,7 @@ def shares(found: Sequence[object]) -> dict[object, float]:
     return {what: count / len(found) for what, count in Counter(found).items()}
 
 
-def test_a_synthetic_person_is_the_same_in_every_process(database: SandboxDatabase) -> None:
+def test_a_synthetic_person_is_the_same_in_every_process(database: SandboxDatabase, tmp_path: Path) -> None:
     program = (
         "import sys\n"
         "from integrations._sandbox.database import SandboxDatabase\n"
@@ -304,7 +304,7 @@ def test_a_synthetic_person_is_the_same_in_every_process(database: SandboxDataba
         "print([SandboxEducation(SandboxDatabase(sys.argv[1])).known(number) for number in sys.argv[2:]])"
     )
     people = [number for number in CITY[:50] if number[6:10] < "1990"]
-    ask = [sys.executable, "-c", program, str(database._path.with_name("another.db")), *people]
+    ask = [sys.executable, "-c", program, str(tmp_path / "another.db"), *people]
     output = subprocess.run(ask, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert output.strip() == str([SandboxEducation(database).known(number) for number in people])
 

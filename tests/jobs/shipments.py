@@ -10,9 +10,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from backend.jobs.in_process import NullQueue
-from backend.jobs.saga import DUE, Decision, Request, Saga, SagaDocument, SweepLeases, backoff
+from backend.jobs.saga import DUE, Decision, Request, Saga, SagaDocument, backoff
 from backend.jobs.tasks import Job, TaskReference
 from backend.store import Index, Store
+from backend.store.due import SweepLeases
 from backend.store.time import to_ms
 from tests.counting_store import CountingStore
 

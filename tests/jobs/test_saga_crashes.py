@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from backend.jobs.in_process import NullQueue
-from backend.jobs.saga import DUE, Decision, Request, Saga, SagaDocument, SweepLeases, backoff
+from backend.jobs.saga import DUE, Decision, Request, Saga, SagaDocument, backoff
 from backend.jobs.tasks import TaskReference
 from backend.store import Document, Index, Store, StoreUnavailable
+from backend.store.due import SweepLeases
 from backend.store.sqlite.store import SqliteStore
 from backend.store.time import to_ms
 from tests.counting_store import CountingStore

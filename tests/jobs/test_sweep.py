@@ -9,10 +9,9 @@ from datetime import datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
-from backend.jobs import saga
-from backend.jobs.saga import BATCH_SIZE, LEASE_MS, MAX_CONCURRENT, RangeLease, SweepLeases
 from backend.jobs.tasks import Job
-from backend.store import Store, StoreUnavailable
+from backend.store import Store, StoreUnavailable, due
+from backend.store.due import BATCH_SIZE, LEASE_MS, MAX_CONCURRENT, RangeLease, SweepLeases
 from tests.jobs.shipments import NOON, SAGA, Open, PostOffice, Shipment, in_office, weigh
 
 NOON_MS = int(NOON.timestamp() * 1_000)
@@ -278,6 +277,6 @@ def test_a_store_is_no_longer_known_once_its_sweep_has_ended(opened: Open) -> No
     async def work(office: PostOffice) -> None:
         await put(office.store, 1)
         await SAGA.sweep(office)
-        assert office.store not in saga._sweeping["shipments"]
+        assert office.store not in due._sweeping["shipments"]
 
     in_office(opened, work)

@@ -46,22 +46,23 @@ def admits(load_shedder: LoadShedder) -> dict[str, bool]:
     ("in_flight", "decoration", "ordinary", "essential"),
     [
         (1, True, True, True),
-        (25, True, True, True),
-        (26, False, True, True),
-        (50, False, True, True),
-        (51, False, False, True),
-        (100, False, False, True),
-        (101, False, False, False),
+        (128, True, True, True),
+        (129, False, True, True),
+        (192, False, True, True),
+        (193, False, False, True),
+        (256, False, False, True),
+        (257, False, False, False),
     ],
 )
 def test_images_go_first_and_the_colour_last(in_flight: int, decoration: bool, ordinary: bool, essential: bool) -> None:
-    load_shedder = LoadShedder(requests_at_once=100)
+    load_shedder = LoadShedder()
+    assert load_shedder.room == 256
     load_shedder.in_flight = in_flight
     assert admits(load_shedder) == {"decoration": decoration, "ordinary": ordinary, "essential": essential}
 
 
 def test_only_essential_requests_are_tried_while_the_store_is_unavailable() -> None:
-    load_shedder = LoadShedder(requests_at_once=100)
+    load_shedder = LoadShedder()
     load_shedder.note_store_unavailable()
     assert admits(load_shedder) == {"decoration": False, "ordinary": False, "essential": True}
     time.sleep(STORE_UNAVAILABLE_SECONDS)
@@ -278,8 +279,9 @@ def test_refused_requests_are_counted(client: TestClient[Litestar]) -> None:
     assert isinstance(client.app.state.city, City)
 
 
-def test_the_liveness_check_is_never_refused(client: TestClient[Litestar]) -> None:
-    client.app.state.load_shedder.in_flight = 1_000
+@pytest.mark.parametrize("check", ["live", "ready"])
+def test_health_checks_are_never_refused(client: TestClient[Litestar], check: str) -> None:
+    client.app.state.load_shedder.in_flight = 10_000
     client.app.state.load_shedder.note_store_unavailable()
-    assert client.get("/health/live").status_code == 200
+    assert client.get(f"/health/{check}").status_code == 200
     client.app.state.load_shedder.in_flight = 0

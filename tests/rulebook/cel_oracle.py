@@ -9,7 +9,14 @@ from cel_expr_python import cel
 from msgspec import Struct
 
 CITY = ZoneInfo("Asia/Shanghai")
-CEL_TYPES = {bool: cel.Type.BOOL, int: cel.Type.INT, str: cel.Type.STRING, timedelta: cel.Type.DURATION}
+CEL_TYPES: dict[type[object], Any] = {
+    bool: cel.Type.BOOL,
+    int: cel.Type.INT,
+    float: cel.Type.DOUBLE,
+    str: cel.Type.STRING,
+    datetime: cel.Type.TIMESTAMP,
+    timedelta: cel.Type.DURATION,
+}
 
 
 def cel_literal(value: object) -> str:
@@ -41,13 +48,13 @@ def _age(since: datetime, at: datetime) -> int:
     return sum((day.month, day.day) >= (born.month, born.day) or born.year + year < day.year for year in years)
 
 
-_AGE = cel.FunctionDecl("age", [cel.Overload("age", cel.Type.INT, [cel.Type.TIMESTAMP, cel.Type.TIMESTAMP], impl=_age)])
+AGE = cel.FunctionDecl("age", [cel.Overload("age", cel.Type.INT, [cel.Type.TIMESTAMP, cel.Type.TIMESTAMP], impl=_age)])
 
 
 def evaluate_with_cel(conditions: Sequence[str], figures: dict[str, Any], facts: Struct, at: datetime) -> list[bool]:
     """Return the value of each condition according to cel-expr-python."""
     types = {name: CEL_TYPES[type(figure)] for name, figure in figures.items()}
-    environment = cel.NewEnv(variables={"now": cel.Type.TIMESTAMP, **types}, functions=[_AGE])
+    environment = cel.NewEnv(variables={"now": cel.Type.TIMESTAMP, **types}, functions=[AGE])
     listed = ", ".join(f"({condition})" for condition in conditions)
     program = environment.compile(f"[dyn({cel_literal(facts)})].map(facts, [{listed}])[0]")
     return program.eval(data={"now": at, **figures}).plain_value()

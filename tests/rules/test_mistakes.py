@@ -7,14 +7,16 @@ reads. CHENGMA_UPDATE_GOLDEN=1 writes these texts again.
 import os
 import shutil
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from backend.rulebook import InvalidRulebook, load_rulebook
+from backend.rulebook.checks.example import Resident
 from backend.rulebook.modules.cases import run_cases
 from backend.rulebook.source import Fault
-from tests.rulebook.resident import CITY, Resident
 
+CITY = ZoneInfo("Asia/Shanghai")
 FOLDER = Path(__file__).parent / "mistakes"
 RIGHT = "without-a-mistake"
 MISTAKES = sorted(path.stem for path in FOLDER.glob("*.yaml") if not path.stem.startswith(RIGHT))

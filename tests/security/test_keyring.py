@@ -13,6 +13,7 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from nacl.bindings import crypto_sign, crypto_sign_seed_keypair
 
 from backend.security import keyring
 from backend.security.keyring import (
@@ -23,6 +24,7 @@ from backend.security.keyring import (
     Keyring,
     Use,
     VerifiedToken,
+    encode_segment,
     make_keys,
     rotate,
     verify_token,
@@ -118,6 +120,17 @@ def test_the_public_keys_alone_verify_with_another_library(folder: Path) -> None
     token = ring.sign_code(CLAIMS)
     assert jwt.get_unverified_header(token) == {"alg": "EdDSA", "kid": public["kid"]}
     assert jwt.decode(token, jwt.PyJWK(public), algorithms=["EdDSA"]) == {"col": "g"}
+
+
+def test_a_part_of_a_signed_text_is_not_verified_by_its_signature(folder: Path) -> None:
+    """Libsodium reads the bytes after a signature as the beginning of the text."""
+    ring = Keyring.open(folder)
+    header, claims, _ = ring.sign_code(CLAIMS).split(".")
+    private = crypto_sign_seed_keypair(ring.current("code").material)[1]
+    for beginning in (b"", b"AAAA"):
+        signature = crypto_sign(beginning + f"{header}.{claims}".encode(), private)[: 64 + len(beginning)]
+        token = f"{header}.{claims}.{encode_segment(signature).decode()}"
+        assert isinstance(verify_token(token, ring.jwks()), VerifiedToken) is (beginning == b"")
 
 
 def test_after_a_rotation_the_old_key_verifies_until_its_overlap_ends(folder: Path, clock: Clock) -> None:

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import date
+from datetime import date, datetime
 from typing import ClassVar, TypeVar
 
 from backend.store import Document, Index, Store
+from backend.store.due import SweepLeases
 from backend.store.retention import Period, Retention
 
 T = TypeVar("T")
@@ -59,9 +60,20 @@ class Ticket(Document, kw_only=True):
     fined: bool = False
 
 
-KINDS = [Letter, Postcard, Ticket]
+KINDS = [Letter, Postcard, Ticket, SweepLeases]
 NOBODY = "mongodb://127.0.0.1:9/?directConnection=true"
 """An address at which no MongoDB answers."""
+
+
+class At:
+    """The context of a sweep: a store, at an instant."""
+
+    def __init__(self, store: Store, instant: datetime) -> None:
+        self.store = store
+        self.instant = instant
+
+    def now(self) -> datetime:
+        return self.instant
 
 
 def work_on(opened: Open, work: Callable[[Store], Awaitable[T]]) -> T:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from backend.store import Store
 from backend.store.expiry import delete_expired
 from backend.store.time import to_ms
-from tests.store.scene import Open, Ticket, work_on
+from tests.store.scene import At, Open, Ticket, work_on
 
 
 def kept(opened: Open, now: datetime, *ages: int, fined: bool = False) -> list[str]:
@@ -14,7 +14,7 @@ def kept(opened: Open, now: datetime, *ages: int, fined: bool = False) -> list[s
     async def work(store: Store) -> list[str]:
         for age in ages:
             await store.insert(Ticket(id=f"{age}", at_ms=to_ms(now - timedelta(days=age)), fined=fined))
-        await delete_expired(store, Ticket, now, lambda ticket: not ticket.fined)
+        await delete_expired(At(store, now), Ticket, lambda ticket: not ticket.fined)
         return [ticket.id async for ticket in store.scan(Ticket)]
 
     return work_on(opened, work)

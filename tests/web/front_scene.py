@@ -16,6 +16,7 @@ from msgspec import Struct
 from backend.operations.access_log import AccessLog
 from backend.operations.load_shedding import LoadShedder
 from backend.web.bounded_protocol import ConnectionLimits
+from backend.web.overload_refusals import OverloadRefusals
 from backend.web.server_front import FrontServer
 
 SHORT = ConnectionLimits(header_seconds=0.3, body_seconds=0.3, idle_seconds=0.3, linger_seconds=0.3)
@@ -65,12 +66,12 @@ class Running(Struct):
 
 @contextmanager
 def serve(limits: ConnectionLimits = PATIENT, **tls_files: Path) -> Iterator[Running]:
-    load_shedder = LoadShedder(100)
+    load_shedder = LoadShedder()
     access_log = AccessLog(app, load_shedder, writes=False)
     config = uvicorn.Config(access_log, access_log=False, log_config=None, server_header=False, ws="none", **tls_files)
     listening, started = socket.socket(), threading.Event()
     listening.bind(("127.0.0.1", 0))
-    server = FrontServer(config, limits, access_log, started.set)
+    server = FrontServer(config, limits, access_log, OverloadRefusals(load_shedder, {}), started.set)
     thread = threading.Thread(target=server.run, args=([listening],))
     port = listening.getsockname()[1]
     thread.start()

@@ -64,7 +64,7 @@ def house(*, direct: bool) -> TestClient[Litestar]:
         logging_config=None,
     )
     if direct:
-        guard_directly(app, LoadShedder(256))
+        guard_directly(app, LoadShedder())
     return TestClient(app)
 
 

@@ -8,8 +8,11 @@ from typing import cast
 
 import click
 
+from backend.cli.language import AuthorGroup
+
 _COMMANDS = {
     "check": "check",
+    "checks": "checks",
     "test": "check",
     "publish": "publish",
     "release": "release",
@@ -35,7 +38,7 @@ _COMMANDS = {
 """The module of each command; its function has the name of the command, with a `_` if it is a word of Python."""
 
 
-class _RulesGroup(click.Group):
+class _RulesGroup(AuthorGroup):
     """Imports a command when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -50,6 +53,8 @@ class _RulesGroup(click.Group):
         return cast("click.Command", getattr(module, f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name))
 
 
-@click.group(cls=_RulesGroup, help="Check, test, explain and publish the rule modules.")
+@click.group(
+    cls=_RulesGroup, help="Check, test, explain and publish the rule modules.", zh="检查、测试、说明和发布规则模块。"
+)
 def rules() -> None:
     """Run a command for rule authors."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -13,9 +14,11 @@ from rich.cells import cell_len
 from backend.cli.errors import load_settings, report_errors
 from backend.cli.language import AuthorCommand, AuthorError, AuthorOption, language
 from backend.cli.rules.loading import needed_modules, unknown_module
+from backend.cli.rules.printed_law import law_document, printed_law
+from backend.cli.rules.watch import WATCH, watch_rules
 from backend.i18n import Text
 from backend.rulebook import read_file
-from backend.rulebook.modules.cases import TestedRules, load_cases
+from backend.rulebook.modules.cases import load_cases
 from backend.rulebook.modules.conditions import Conditions
 from backend.rulebook.modules.goals import KINDS, Coverage, Goal, Kind, measure
 from backend.rulebook.needs import facts_of
@@ -23,6 +26,8 @@ from backend.rulebook.needs import facts_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from backend.rulebook.editor.workspace import Workspace
+    from backend.rulebook.modules.case_reader import Case
     from backend.rulebook.modules.module import Module
     from backend.rulebook.source import Location
 
@@ -48,9 +53,12 @@ _MISSING: dict[Kind, Text] = {
 
 每条规则应在一个案例中触发、在另一个案例中不触发；&& 和 || 的每个条件应一次为真、一次为假；
 每个界限应在两边相等时和恰好越过时各试一次；法律的每次变更，前后各应有一个案例。
-使用 --min 时，任一模块的任一比例低于该值即以1退出。""",
+使用 --min 时，任一模块的任一比例低于该值即以1退出。使用 --watch 时，每次改动后显示改动的模块。
+
+使用 --law 时，改为逐条显示所依据的文件：哪些条文已写入、写入哪些规则，哪些没有写入及其理由。""",
 )
 @click.argument("module", required=False)
+@WATCH
 @click.option(
     "--min",
     "least",
@@ -58,6 +66,13 @@ _MISSING: dict[Kind, Text] = {
     type=click.FloatRange(0, 100),
     help="Exit with 1 if a percentage is below this.",
     zh="任一比例低于该值时以1退出。",
+)
+@click.option(
+    "--law",
+    cls=AuthorOption,
+    is_flag=True,
+    help="Show the articles of the orders and the rules that encode them.",
+    zh="逐条显示文件的条文及写入它的规则。",
 )
 @click.option("--json", "as_json", cls=AuthorOption, is_flag=True, help="Print JSON.", zh="输出JSON。")
 @click.option(
@@ -68,14 +83,27 @@ _MISSING: dict[Kind, Text] = {
     help="Use the rules in this folder instead.",
     zh="改用该文件夹中的规则。",
 )
-def coverage(module: str | None, least: float | None, *, as_json: bool, folder: Path | None) -> None:
+def coverage(
+    module: str | None, least: float | None, *, law: bool, as_json: bool, watch: bool, folder: Path | None
+) -> None:
     """Show what the cases of MODULE (default: all modules) try, and each thing that none of them tries.
 
     A rule fires in one case and stays silent in another; each operand of && and || is true in one and false in
     another; each threshold is tried at its bound and just beyond it; each change of the law has a case on both sides.
-    With --min, exits with 1 if a module's percentage of one of these is lower.
+    With --min, exits with 1 if a module's percentage of one of these is lower. With --watch, shows what changed after
+    each change of a file.
+
+    With --law, shows the articles of the orders instead: which are encoded, by which rules, and which are not and why.
     """
+    if law and least is not None:
+        raise AuthorError(Text(zh="--min 不能与 --law 同用", en="--min does not go with --law"))
     settings = load_settings()
+    if watch:
+        if as_json or law or least is not None:
+            raise AuthorError(
+                Text(zh="--watch 不与 --json、--law、--min 同用", en="--watch goes without --json, --law and --min")
+            )
+        watch_rules(settings, folder, cases=True, then=_Watched(folder or Path(settings.rules), module).show)
     where = folder or Path(settings.rules)
     with report_errors():
         tested = load_cases(where, facts_of(needed_modules()), ZoneInfo(settings.time_zone))
@@ -83,15 +111,49 @@ def coverage(module: str | None, least: float | None, *, as_json: bool, folder: 
     if module is not None and module not in known:
         raise unknown_module(module, tested.rulebook)
     chosen = [known[module]] if module is not None else list(known.values())
+    if law:
+        click.echo(law_document(chosen) if as_json else printed_law(chosen))
+        return
     measured = {each.name: measure(tested.rulebook, each, tested.cases.get(each.name, ())) for each in chosen}
     located = {each.name: list(_located(where, each, measured[each.name])) for each in chosen}
     if as_json:
         click.echo(msgspec.json.encode(_document(measured, located)).decode())
     else:
-        click.echo("\n".join(_lines(measured, located, tested)))
+        counts = {name: len(tested.cases.get(name, ())) for name in measured}
+        click.echo("\n".join(_lines(measured, located, counts)))
     low = [name for name, found in measured.items() if any(found.percent(kind) < (least or 0) for kind in KINDS)]
     if low:
         raise AuthorError(Text(zh=f"低于{least:g}%：{'、'.join(low)}", en=f"below {least:g} %: {', '.join(low)}"))
+
+
+@dataclass
+class _Watched:
+    """Shows what the cases of a module, or of all, leave out, whenever a module or its cases changed."""
+
+    folder: Path
+    module: str | None
+    _known: dict[str, tuple[Module, tuple[Case, ...]]] = field(
+        default_factory=dict[str, "tuple[Module, tuple[Case, ...]]"]
+    )
+
+    def show(self, workspace: Workspace) -> None:
+        """Print the coverage of each module that changed since the last time."""
+        rulebook, cases = workspace.tested()
+        if self.module is not None and self.module not in rulebook.modules:
+            raise unknown_module(self.module, rulebook)
+        chosen = {self.module} if self.module is not None else rulebook.modules.keys()
+        found = {name: (rulebook.modules[name], cases[name]) for name in rulebook.modules if name in chosen}
+        changed = {name: each for name, each in found.items() if not _is_same(self._known.get(name), each)}
+        self._known = found
+        if changed:
+            measured = {name: measure(rulebook, module, tried) for name, (module, tried) in changed.items()}
+            located = {name: list(_located(self.folder, found[name][0], measured[name])) for name in changed}
+            counts = {name: len(tried) for name, (_, tried) in changed.items()}
+            click.echo("\n".join(_lines(measured, located, counts)))
+
+
+def _is_same(one: tuple[Module, tuple[Case, ...]] | None, other: tuple[Module, tuple[Case, ...]]) -> bool:
+    return one is not None and one[0] is other[0] and one[1] is other[1]
 
 
 def _located(folder: Path, module: Module, found: Coverage) -> Iterator[tuple[Goal, str, Location]]:
@@ -103,7 +165,9 @@ def _located(folder: Path, module: Module, found: Coverage) -> Iterator[tuple[Go
 
 
 def _lines(
-    measured: Mapping[str, Coverage], located: Mapping[str, list[tuple[Goal, str, Location]]], tested: TestedRules
+    measured: Mapping[str, Coverage],
+    located: Mapping[str, list[tuple[Goal, str, Location]]],
+    counts: Mapping[str, int],
 ) -> Iterator[str]:
     width, spoken = max(map(len, measured)), language()
     heads = [_right(_HEADS[kind].in_language(spoken), 16) for kind in KINDS]
@@ -111,7 +175,7 @@ def _lines(
     yield f"{first}{' ' * (width - cell_len(first))}{''.join(heads)}{last}"
     for name, found in measured.items():
         figures = "".join(f"{_figure(found, kind):>16}" for kind in KINDS)
-        yield f"{name:{width}}{figures}{len(tested.cases.get(name, ())):>8}"
+        yield f"{name:{width}}{figures}{counts[name]:>8}"
     for goal, path, place in (each for found in located.values() for each in found):
         yield f"{path}:{place.line}:{place.column}: {_sentence(goal).in_language(spoken)}"
 

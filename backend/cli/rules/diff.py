@@ -8,7 +8,7 @@ import click
 import msgspec
 from msgspec.structs import replace
 
-from backend.cli.language import language
+from backend.cli.language import AuthorCommand, AuthorError, AuthorOption, language
 from backend.cli.rules.editions import Edition, read_edition
 from backend.i18n import Text
 from backend.rulebook.diff import Change, ModuleDiff, RulebookDiff, case_changes, diff_rulebooks
@@ -34,11 +34,24 @@ _STATES = {
 _MARKS = {"result": "!", "wording": "~", "none": " "}
 
 
-@click.command()
+@click.command(
+    cls=AuthorCommand,
+    zh="""逐条规则显示从 OLD 版到 NEW 版含义的变化。
+
+每一版可以是文件夹、git 版本（HEAD~1、v1:rules）或已提交版本编号的开头。
+可能改变结果的标 !，只改变规则名称或文字的标 ~。""",
+)
 @click.argument("old")
 @click.argument("new")
-@click.option("--module", help="Only this module, such as health_code.colour.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+@click.option(
+    "--module",
+    cls=AuthorOption,
+    help="Only this module, such as health_code.colour.",
+    zh="只比较这个模块，如 health_code.colour。",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, cls=AuthorOption, help="Print JSON for machines.", zh="输出 JSON，供程序使用。"
+)
 def diff(old: str, new: str, module: str | None, as_json: bool) -> None:
     """Show what changed in meaning from the edition OLD to the edition NEW, rule by rule.
 
@@ -49,7 +62,9 @@ def diff(old: str, new: str, module: str | None, as_json: bool) -> None:
     found = _with_cases(diff_rulebooks(*(one.rulebook for one in editions)), editions)
     if module is not None:
         if all(module not in one.rulebook.modules for one in editions):
-            raise click.ClickException(f"there is no module {module!r} in {old} or {new}")
+            raise AuthorError(
+                Text(zh=f"{old} 和 {new} 中都没有模块“{module}”", en=f"there is no module {module!r} in {old} or {new}")
+            )
         found = replace(found, modules=tuple(one for one in found.modules if one.module == module))
         found = replace(found, effect=found.modules[0].effect if found.modules else "none")
     click.echo(msgspec.json.encode(found) if as_json else "\n".join(diff_lines(found, language())))

@@ -17,12 +17,13 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-import click
 from msgspec.structs import replace
 
 from backend.city.releases import UnknownRelease, release_named, released_rulebook
 from backend.cli.errors import load_settings, report_errors
+from backend.cli.language import AuthorError
 from backend.cli.rules.loading import needed_modules, store_exists
+from backend.i18n import Text
 from backend.rulebook import CASES, CLAIMS, InvalidRulebook, Rulebook, SourceFile, load_rulebook, module_name, read_file
 from backend.rulebook.modules.case_reader import Persona
 from backend.rulebook.modules.cases import Personas
@@ -71,13 +72,22 @@ def read_edition(text: str) -> Edition:
     revision, _, folder = text.partition(":")
     commit = _commit(revision)
     if release is not None and commit is not None:
-        raise click.ClickException(f"{text!r} is both a release and a git revision; write {text}:{settings.rules}")
+        raise AuthorError(
+            Text(
+                zh=f"{text!r} 既是已提交的版本，又是 git 版本；请写 {text}:{settings.rules}",
+                en=f"{text!r} is both a release and a git revision; write {text}:{settings.rules}",
+            )
+        )
     if release is not None:
         return release
     if commit is None:
-        raise click.ClickException(
-            f"{text!r} is neither a folder, nor a git revision (such as HEAD~1 or v1:rules), nor the beginning of a "
-            "release's digest; `chengma rules log` lists the releases"
+        raise AuthorError(
+            Text(
+                zh=f"{text!r} 不是文件夹、git 版本（如 HEAD~1、v1:rules），也不是已提交版本编号的开头；"
+                "`chengma rules log` 列出已提交的版本",
+                en=f"{text!r} is neither a folder, nor a git revision (such as HEAD~1 or v1:rules), nor the beginning "
+                "of a release's digest; `chengma rules log` lists the releases",
+            )
         )
     with _unpacked(commit, folder or settings.rules, text) as unpacked, report_errors():
         return _read_folder(settings, text, unpacked)
@@ -127,11 +137,21 @@ def _unpacked(commit: str, folder: str, text: str) -> Generator[Path]:
     """Unpack a folder of a commit into a temporary one until the end of the block."""
     packed = None if Path(folder).is_absolute() else _git("archive", "--format=tar", commit, "--", folder)
     if packed is None:
-        raise click.ClickException(f"there is no folder {folder!r} in {text!r}; write REVISION:FOLDER")
+        raise AuthorError(
+            Text(
+                zh=f"{text!r} 中没有文件夹 {folder!r}；请写 版本:文件夹",
+                en=f"there is no folder {folder!r} in {text!r}; write REVISION:FOLDER",
+            )
+        )
     with TemporaryDirectory(prefix="chengma-rules-") as temporary, tarfile.open(fileobj=io.BytesIO(packed)) as archive:
         members = [member for member in archive.getmembers() if member.isfile() or member.isdir()]
         if sum(member.size for member in members) > _MAX_UNPACKED:
-            raise click.ClickException(f"{folder!r} in {text!r} is no folder of rules: it is too large")
+            raise AuthorError(
+                Text(
+                    zh=f"{text!r} 中的 {folder!r} 过大，不是规则文件夹",
+                    en=f"{folder!r} in {text!r} is no folder of rules: it is too large",
+                )
+            )
         archive.extractall(temporary, members, filter="data")
         yield Path(temporary, folder)
 

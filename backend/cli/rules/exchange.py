@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from backend.cli.errors import load_settings, report_errors
-from backend.cli.language import AuthorCommand, AuthorError, say
+from backend.cli.language import AuthorCommand, AuthorError, AuthorOption, say
 from backend.cli.rules.loading import load, unknown_module
 from backend.i18n import Text
 from backend.rulebook import InvalidRulebook, SourceFile, make_rulebook, read_file
@@ -40,9 +40,30 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
     "无法表达的部分指明位置后拒绝。不覆盖已有文件。",
 )
 @click.argument("files", nargs=-1, required=True, type=_FILE)
-@click.option("--to", "folder", required=True, type=_FOLDER, help="The folder of rules.")
-@click.option("--value-sets", type=_FILE, help="The lists of external.valueSets, as a JSON file.")
-@click.option("--from", "since", type=click.DateTime(["%Y-%m-%d"]), help="The first day of a CEL policy's rules.")
+@click.option(
+    "--to",
+    "folder",
+    required=True,
+    type=_FOLDER,
+    cls=AuthorOption,
+    help="The folder of rules.",
+    zh="写入的规则文件夹。",
+)
+@click.option(
+    "--value-sets",
+    type=_FILE,
+    cls=AuthorOption,
+    help="The lists of external.valueSets, as a JSON file.",
+    zh="external.valueSets 的各个列表（JSON 文件）。",
+)
+@click.option(
+    "--from",
+    "since",
+    type=click.DateTime(["%Y-%m-%d"]),
+    cls=AuthorOption,
+    help="The first day of a CEL policy's rules.",
+    zh="CEL 策略的规则从哪一天起有效。",
+)
 def import_(files: tuple[Path, ...], folder: Path, value_sets: Path | None, since: datetime | None) -> None:
     """Import CertLogic rules (.json) and CEL policies (.yaml) as rule modules.
 
@@ -133,10 +154,39 @@ def _value_sets(path: Path | None) -> dict[str, list[str]]:
     zh="把规则模块的条件导出为 CEL 策略或 CertLogic。\n\n无法表达的部分指明位置后拒绝。不指定 --to 时输出到屏幕。",
 )
 @click.argument("module")
-@click.option("--as", "language", required=True, type=click.Choice(["cel-policy", "certlogic"]))
-@click.option("--rules", "rules_folder", type=_FOLDER, help="The folder of rules (default: the city's own).")
-@click.option("--at", "at", type=click.DateTime(["%Y-%m-%d"]), help="Export the law of this day (default: today).")
-@click.option("--to", "folder", type=_FOLDER, help="Write files to this folder (default: print).")
+@click.option(
+    "--as",
+    "language",
+    required=True,
+    type=click.Choice(["cel-policy", "certlogic"]),
+    help="The language to write.",
+    cls=AuthorOption,
+    zh="导出为哪种语言。",
+)
+@click.option(
+    "--rules",
+    "rules_folder",
+    type=_FOLDER,
+    cls=AuthorOption,
+    help="The folder of rules (default: the city's own).",
+    zh="规则文件夹（默认：本市的）。",
+)
+@click.option(
+    "--at",
+    "at",
+    type=click.DateTime(["%Y-%m-%d"]),
+    cls=AuthorOption,
+    help="Export the law of this day (default: today).",
+    zh="导出这一天的规定（默认：今天）。",
+)
+@click.option(
+    "--to",
+    "folder",
+    type=_FOLDER,
+    cls=AuthorOption,
+    help="Write files to this folder (default: print).",
+    zh="写入此文件夹（默认：输出到屏幕）。",
+)
 def export(
     module: str,
     language: Literal["cel-policy", "certlogic"],

@@ -201,7 +201,12 @@ def _facts(module: Module, given: TextIO | None, person: str | None, at: datetim
 
     facts = read_present_facts(module.name, person)
     if not isinstance(facts, module.facts):
-        raise click.ClickException(f"{module.name} asks people for facts that the city does not keep; use --facts")
+        raise AuthorError(
+            Text(
+                zh=f"{module.name} 的事实由本人填写，城市不留存；请用 --facts",
+                en=f"{module.name} asks people for facts that the city does not keep; use --facts",
+            )
+        )
     return facts
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,6 +10,7 @@ import msgspec
 from msgspec.structs import asdict
 
 from backend.cli.errors import load_settings
+from backend.cli.language import AuthorCommand, AuthorOption, language
 from backend.cli.rules.loading import load, needed_modules, unknown_module
 from backend.rulebook.editor.functions import FUNCTIONS, VARIABLES
 from backend.rulebook.editor.reference import Fact, list_facts, parameter_values
@@ -22,10 +24,24 @@ if TYPE_CHECKING:
     from backend.rulebook.modules.module import Module
 
 
-@click.command()
+@click.command(
+    cls=AuthorCommand,
+    zh="""列出规则可以读取的事实及其含义、单位、可取的词和范围。
+
+指定 MODULE（如 health_code.colour）时：列出它的事实、参数及各个值，以及全部函数。
+不指定时：列出全部服务的事实。""",
+)
 @click.argument("module", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def facts(module: str | None, *, as_json: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, cls=AuthorOption, help="Print JSON.", zh="输出 JSON。")
+@click.option(
+    "--rules",
+    "folder",
+    cls=AuthorOption,
+    type=click.Path(path_type=Path),
+    help="Use the rules in this folder instead.",
+    zh="改用该文件夹中的规则。",
+)
+def facts(module: str | None, *, as_json: bool, folder: Path | None) -> None:
     """List what rules may read, with meaning, unit, words and bounds, in Chinese and English.
 
     With MODULE (such as health_code.colour): its facts, its parameters with their values, and all functions.
@@ -34,7 +50,7 @@ def facts(module: str | None, *, as_json: bool) -> None:
     if module is None:
         structs, chosen = facts_of(needed_modules()), None
     else:
-        rulebook = load(load_settings(), None, strict=False)
+        rulebook = load(load_settings(), folder, strict=False)
         if module not in rulebook.modules:
             raise unknown_module(module, rulebook)
         chosen = rulebook.modules[module]
@@ -63,15 +79,17 @@ def _as_json(fact: Fact) -> dict[str, Any]:
 
 
 def _lines(structs: list[type[Struct]], module: Module | None) -> Iterator[str]:
+    spoken = language()
+    opening, between, closing = ("（", "；", "）") if spoken == "zh" else (" (", "; ", ")")
     if module is not None:
-        yield f"{module.name}  {module.title.zh} · {module.title.en}"
+        yield f"{module.name}  {module.title.in_language(spoken)}"
     for struct in structs:
         yield f"{struct.__name__}"
         for fact in list_facts(struct):
-            limits = fact.limits()
+            limits = fact.limits().in_language(spoken)
+            bounds = f"{between}{limits}" if limits else ""
             yield f"  {fact.path}"
-            yield f"      {fact.meaning.zh}（{fact.type.zh}{'；' if limits.zh else ''}{limits.zh}）"
-            yield f"      {fact.meaning.en} ({fact.type.en}{'; ' if limits.en else ''}{limits.en})"
+            yield f"      {fact.meaning.in_language(spoken)}{opening}{fact.type.in_language(spoken)}{bounds}{closing}"
         yield ""
     if module is None:
         return
@@ -80,6 +98,6 @@ def _lines(structs: list[type[Struct]], module: Module | None) -> Iterator[str]:
         yield from (f"      {value}" for value in parameter_values(parameter))
     yield ""
     for name, meaning in VARIABLES.items():
-        yield f"  {name}  {meaning.zh} · {meaning.en}"
+        yield f"  {name}  {meaning.in_language(spoken)}"
     for function in FUNCTIONS.values():
-        yield f"  {function.signature}  {function.meaning.zh} · {function.meaning.en}"
+        yield f"  {function.signature}  {function.meaning.in_language(spoken)}"

@@ -113,6 +113,6 @@ def rulebook_in_force(settings: Settings) -> Rulebook:
 
 
 def count_rules(rulebook: Rulebook) -> str:
-    """Return how many rules and modules a rulebook has, in words."""
-    count = sum(len(module.rules) for module in rulebook.modules.values())
-    return f"{count} rules in {len(rulebook.modules)} modules"
+    """Return how many rules and modules a rulebook has, in words of the author's language."""
+    count, modules = sum(len(module.rules) for module in rulebook.modules.values()), len(rulebook.modules)
+    return f"{modules}个模块中的{count}条规则" if language() == "zh" else f"{count} rules in {modules} modules"

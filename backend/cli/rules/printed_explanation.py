@@ -11,7 +11,7 @@ from rich.text import Text as Line
 from backend.cli.language import AuthorError
 from backend.i18n import Text
 from backend.rulebook.explanation.reasons import Reason, reasons_of
-from backend.rulebook.explanation.values import display
+from backend.rulebook.explanation.values import amount, display
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,11 +35,13 @@ class Printer:
     def __init__(self, zone: ZoneInfo, language: str) -> None:
         self.zone = zone
         self.language = language
+        self.in_fen = False
         colours = None if os.environ.get("NO_COLOR") else "auto"
         self.console = Console(highlight=False, soft_wrap=True, emoji=False, color_system=colours)
 
     def explanation(self, found: Explanation) -> None:
         """Print a verdict, the way out, the deciding rule step by step, and each other rule with its reason."""
+        self.in_fen = found.in_fen
         self._lines(self._verdict(found.verdict))
         if found.way_out is not None:
             self._lines(self._way_out(found.way_out))
@@ -88,7 +90,7 @@ class Printer:
         return zh if self.language == "zh" else en
 
     def _verdict(self, verdict: Verdict) -> Iterator[str]:
-        at, result = self._value(verdict.at), self._value(verdict.result)
+        at, result = self._value(verdict.at), self._result(verdict)
         yield self._say(
             f"{verdict.module}，{at}：{result}，依据 {verdict.rule}",
             f"{verdict.module} at {at}: {result} by {verdict.rule}",
@@ -136,7 +138,7 @@ class Printer:
 
     def _way_out(self, found: WayOut) -> Iterator[str]:
         if found.waiting is not None:
-            when, then = self._value(found.waiting.at), self._value(found.waiting.result)
+            when, then = self._value(found.waiting.at), self._result(found.waiting)
             yield "  " + self._say(f"不作任何改变，{when} 起为 {then}", f"without any change: {then} from {when}")
         match found.kind:
             case "best":
@@ -175,7 +177,7 @@ class Printer:
     def _way(self, way: Way) -> Iterator[str]:
         for candidate in way.changes:
             yield f"  + {self._change(candidate)}"
-        when, then = self._value(way.verdict.at), self._value(way.verdict.result)
+        when, then = self._value(way.verdict.at), self._result(way.verdict)
         yield f"    → {then} " + self._say(f"，{when} 起（{way.verdict.rule}）", f"from {when} by {way.verdict.rule}")
 
     def _change(self, candidate: Candidate) -> str:
@@ -186,6 +188,11 @@ class Printer:
         values = ", ".join(f"{name}: {self._value(value)}" for name, value in candidate.values)
         days = self._say(f"，共 {candidate.days} 天", f", {candidate.days} days") if candidate.days else ""
         return f"{change.what.in_language(self.language)}{days}  [{change.act} {path}: {values}]"
+
+    def _result(self, verdict: Verdict) -> str:
+        if self.in_fen and isinstance(verdict.result, int):
+            return amount("_fen", verdict.result).in_language(self.language)
+        return self._value(verdict.result)
 
     def _value(self, value: object) -> str:
         return display(value, self.zone)

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from backend.cli.errors import load_settings, report_errors
-from backend.cli.language import AuthorCommand, AuthorError, language
+from backend.cli.language import AuthorCommand, AuthorError, AuthorOption, language
 from backend.cli.rules.editions import read_edition
 from backend.i18n import Text
 from backend.rulebook.prover import NOT_INSTALLED, is_installed
@@ -43,13 +43,54 @@ _ZH = """证明 NEW 中的规则对照 OLD 的主张（NEW 默认为本市的规
 @click.command(cls=AuthorCommand, zh=_ZH)
 @click.argument("old")
 @click.argument("new", required=False)
-@click.option("--claim", "wanted", multiple=True, help="Prove only the claim of this id (may be repeated).")
-@click.option("--module", "modules", multiple=True, help="Prove only claims about this module (may be repeated).")
-@click.option("--old-on", type=_DAY, help="Take the law of OLD of this day, at every instant.")
-@click.option("--on", "new_on", type=_DAY, help="Take the law of NEW of this day, at every instant.")
-@click.option("--lists", type=click.IntRange(1, 40), help="Try lists of up to this length.")
-@click.option("--seconds", default=60.0, show_default=True, type=click.FloatRange(0.1), help="The time for all claims.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option(
+    "--claim",
+    "wanted",
+    multiple=True,
+    cls=AuthorOption,
+    help="Prove only the claim of this id (may be repeated).",
+    zh="只证明这个编号的主张（可写多次）。",
+)
+@click.option(
+    "--module",
+    "modules",
+    multiple=True,
+    cls=AuthorOption,
+    help="Prove only claims about this module (may be repeated).",
+    zh="只证明关于这个模块的主张（可写多次）。",
+)
+@click.option(
+    "--old-on",
+    type=_DAY,
+    cls=AuthorOption,
+    help="Take the law of OLD of this day, at every instant.",
+    zh="无论何时，OLD 都按这一天的规定。",
+)
+@click.option(
+    "--on",
+    "new_on",
+    type=_DAY,
+    cls=AuthorOption,
+    help="Take the law of NEW of this day, at every instant.",
+    zh="无论何时，NEW 都按这一天的规定。",
+)
+@click.option(
+    "--lists",
+    type=click.IntRange(1, 40),
+    cls=AuthorOption,
+    help="Try lists of up to this length.",
+    zh="试到这个长度的列表。",
+)
+@click.option(
+    "--seconds",
+    default=60.0,
+    show_default=True,
+    type=click.FloatRange(0.1),
+    cls=AuthorOption,
+    help="The time for all claims.",
+    zh="证明全部主张的时间，以秒计。",
+)
+@click.option("--json", "as_json", is_flag=True, cls=AuthorOption, help="Print the report as JSON.", zh="输出 JSON。")
 def prove(
     old: str,
     new: str | None,

@@ -10,7 +10,7 @@ import click
 
 from backend.city.releases import activate_release, store_release
 from backend.cli.errors import load_settings, report_errors
-from backend.cli.language import language
+from backend.cli.language import AuthorCommand, AuthorError, say
 from backend.cli.rules.loading import FOLDER, count_rules, test_folder
 from backend.i18n import Text
 from backend.rulebook import read_rules
@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from backend.store import Store
 
 
-@click.command()
+@click.command(
+    cls=AuthorCommand,
+    zh="""使 FOLDER 中的规则模块在几秒内对所有运行中的进程施行。只用于本机开发。
+
+先检查规则并运行案例。存下的版本以编号命名，不再改变。在城市中，由编制人提交规则，由另一人批准并施行。""",
+)
 @FOLDER
 def publish(folder: Path | None) -> None:
     """Put the rule modules in FOLDER in force in every running process, within seconds. For development alone.
@@ -37,7 +42,7 @@ def publish(folder: Path | None) -> None:
             en="publish is for development alone (CHENGMA_DEVELOPMENT=true). In a city, use:\n"
             "  chengma rules release; another person then uses chengma rules approve and chengma rules activate",
         )
-        raise click.ClickException(text.in_language(language()))
+        raise AuthorError(text)
     where = folder or Path(settings.rules)
     rulebook, cases = test_folder(settings, where)
     with report_errors():
@@ -48,4 +53,12 @@ def publish(folder: Path | None) -> None:
             await activate_release(store, rulebook.digest, now)
 
         with_store(settings, publish_release)
-    click.echo(f"{cases} cases pass. {count_rules(rulebook)} are in force. Digest {rulebook.digest[:16]}")
+    say(
+        Text(
+            zh="{cases}个案例全部通过。{rules}已施行。编号 {digest}",
+            en="{cases} cases pass. {rules} are in force. Digest {digest}",
+        ),
+        cases=cases,
+        rules=count_rules(rulebook),
+        digest=rulebook.digest[:16],
+    )

@@ -15,7 +15,7 @@ import click
 
 from backend.cli.api import signed_in
 from backend.cli.errors import load_settings, report_errors
-from backend.cli.language import language
+from backend.cli.language import AuthorCommand, AuthorOption, language
 from backend.cli.rules.instants import instant
 from backend.cli.rules.loading import FOLDER, count_rules, test_folder
 from backend.cli.rules.review import print_review
@@ -32,9 +32,20 @@ MAX_WAIT_SECONDS = 600
 DIGEST = click.argument("digest")
 
 
-@click.command()
+@click.command(
+    cls=AuthorCommand,
+    zh="""把 FOLDER 中的规则模块提交为一个版本，之后由另一人批准并施行。
+
+先检查规则并运行案例。版本以编号命名，不再改变。""",
+)
 @FOLDER
-@click.option("--note", required=True, help="Why the rules change; it names nobody.")
+@click.option(
+    "--note",
+    required=True,
+    cls=AuthorOption,
+    help="Why the rules change; it names nobody.",
+    zh="为什么修改规则；不写姓名。",
+)
 def release(folder: Path | None, note: str) -> None:
     """Submit the rule modules in FOLDER as a release, which another person may then approve and activate.
 
@@ -47,8 +58,16 @@ def release(folder: Path | None, note: str) -> None:
         files = {Path(file.path).relative_to(where).as_posix(): file.text for file in read_rules(where).values()}
     with signed_in(settings) as api:
         found = api.send("POST", RELEASES, {"files": files, "note": note})
+        missing = sorted(_modules_in_force(api) - set(rulebook.modules))
     short = found["digest"][:16]
     click.echo(f"{cases} cases pass. {count_rules(rulebook)}. Digest {short}")
+    if missing:
+        click.echo(
+            _text(
+                f"注意：以下模块现在施行，但不在此版中，施行后即失效：{'、'.join(missing)}",
+                f"Note: these modules are in force, but not in this release, so they would end: {', '.join(missing)}",
+            )
+        )
     click.echo(
         _text(
             f"已提交。由另一人运行：chengma rules approve {short}",
@@ -57,7 +76,13 @@ def release(folder: Path | None, note: str) -> None:
     )
 
 
-@click.command()
+@click.command(
+    cls=AuthorCommand,
+    zh="""查看系统为一个版本生成的审查材料，并批准该版本。DIGEST 是编号的开头。
+
+审查材料把该版本与现行规则比较：含义的变化、证明的结果、现在哪些人会改变、以往哪些人会不同。
+有一部分未能生成时，须写明理由才能批准。批准不等于施行。""",
+)
 @DIGEST
 def approve(digest: str) -> None:
     """Read what the server found out about a release, and approve it. DIGEST is the beginning of its digest.
@@ -93,17 +118,30 @@ def approve(digest: str) -> None:
     )
 
 
-@click.command()
+@click.command(
+    cls=AuthorCommand,
+    zh="""使已批准的版本立即施行，或在以后的时刻施行。DIGEST 是编号的开头。""",
+)
 @DIGEST
-@click.option("--at", callback=instant, help="The later instant, with its offset from UTC (default: at once).")
+@click.option(
+    "--at",
+    callback=instant,
+    cls=AuthorOption,
+    help="The later instant, with its offset from UTC (default: at once).",
+    zh="以后施行的时刻，须写明与UTC的时差（默认：立即）。",
+)
 def activate(digest: str, at: datetime | None) -> None:
     """Put an approved release in force, at once or at a later instant. DIGEST is the beginning of its digest."""
-    with signed_in(load_settings()) as api:
+    settings = load_settings()
+    with signed_in(settings) as api:
         found = _activate(api, _full_digest(api, digest), at)
-    click.echo(_standing(found))
+    click.echo(_standing(found, ZoneInfo(settings.time_zone)))
 
 
-@click.command()
+@click.command(
+    cls=AuthorCommand,
+    zh="""取消一个版本的定时施行。DIGEST 是编号的开头。""",
+)
 @DIGEST
 def cancel(digest: str) -> None:
     """Cancel the scheduled activation of a release. DIGEST is the beginning of its digest."""
@@ -118,11 +156,15 @@ def cancel(digest: str) -> None:
     )
 
 
-@click.command()
+@click.command(
+    cls=AuthorCommand,
+    zh="""恢复曾经施行的版本，不需再次批准。DIGEST 是编号的开头。""",
+)
 @DIGEST
 def rollback(digest: str) -> None:
     """Put an earlier release in force again, without another approval. DIGEST is the beginning of its digest."""
-    with signed_in(load_settings()) as api:
+    settings = load_settings()
+    with signed_in(settings) as api:
         full_digest = _full_digest(api, digest)
         if not api.get(f"{RELEASES}/{full_digest}")["periods"]:
             short = full_digest[:16]
@@ -133,24 +175,29 @@ def rollback(digest: str) -> None:
                 )
             )
         found = _activate(api, full_digest, None)
-    click.echo(_standing(found))
+    click.echo(_standing(found, ZoneInfo(settings.time_zone)))
 
 
-@click.command()
+@click.command(
+    cls=AuthorCommand,
+    zh="""列出各版本曾经、现在和将要施行的时间，以及从未施行的版本，最新的在前。""",
+)
 def log() -> None:
     """List which release was, is and will be in force when, and the releases that never were, the newest first."""
-    with signed_in(load_settings()) as api:
+    settings = load_settings()
+    zone = ZoneInfo(settings.time_zone)
+    with signed_in(settings) as api:
         activations = api.get("/v1/rulebook-activations")["activations"]
         releases = _releases(api)
     by_digest = {one["digest"]: one for one in releases}
     for one in activations:
         note = by_digest.get(one["digest"], {}).get("note", "")
-        until = one["until"] or "…"
-        click.echo(f"{one['digest'][:16]}  {one['since']} – {until}  {note}".rstrip())
+        since, until = _local(one["since"], zone), _local(one["until"], zone) if one["until"] else "…"
+        click.echo(f"{one['digest'][:16]}  {since} – {until}  {note}".rstrip())
     never = [one for one in releases if one["digest"] not in {each["digest"] for each in activations}]
     for one in never:
         words = _text("未施行", "never in force")
-        click.echo(f"{one['digest'][:16]}  {words}  {one['published']}  {one['note']}".rstrip())
+        click.echo(f"{one['digest'][:16]}  {words}  {_local(one['published'], zone)}  {one['note']}".rstrip())
     if not activations and not never:
         click.echo(
             _text(
@@ -160,19 +207,28 @@ def log() -> None:
         )
 
 
+def _modules_in_force(api: Api) -> set[str]:
+    """Return the names of the modules of the release in force; none while no release is."""
+    current = next((one["digest"] for one in _releases(api) if one["in_force"]), None)
+    return set() if current is None else set(api.get(f"{RELEASES}/{current}")["files"])
+
+
 def _activate(api: Api, digest: str, at: datetime | None) -> dict[str, Any]:
     body = {"at": at.isoformat() if at is not None else None}
     return api.send("POST", f"{RELEASES}/{digest}/activations", body)
 
 
-def _standing(found: dict[str, Any]) -> str:
+def _local(at: str, zone: ZoneInfo) -> str:
+    """Return an instant of the API in the city's time zone, to the second."""
+    return datetime.fromisoformat(at).astimezone(zone).isoformat(timespec="seconds")
+
+
+def _standing(found: dict[str, Any], zone: ZoneInfo) -> str:
     short = found["digest"][:16]
     if found["in_force"]:
         return _text(f"{short} 现已施行。", f"{short} is in force.")
-    return _text(
-        f"{short} 将于 {found['scheduled']} 施行。",
-        f"{short} will be in force from {found['scheduled']} on.",
-    )
+    at = _local(found["scheduled"], zone)
+    return _text(f"{short} 将于 {at} 施行。", f"{short} will be in force from {at} on.")
 
 
 def _review(api: Api, digest: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from backend.city.replay import ModuleReplay, ReplayReport
 from backend.city.replay import replay as replay_decisions
 from backend.cli.errors import load_settings
 from backend.cli.in_city import run_in_city
-from backend.cli.language import AuthorError, language
+from backend.cli.language import AuthorCommand, AuthorError, AuthorOption, language
 from backend.cli.rules.editions import edition
 from backend.cli.rules.loading import store_exists
 from backend.i18n import Text
@@ -36,10 +36,25 @@ _REASONS = {
 }
 
 
-@click.command()
+@click.command(
+    cls=AuthorCommand,
+    zh="""按 DRAFT 版规则重算本市自某日起实际作出的决定。不写入任何内容。
+
+DRAFT 是文件夹、git 版本或已提交版本编号的开头。每个决定按当时的时刻和留存的当时的事实重算；
+只有按当时的规则能得出同样决定的，才算重算成功。""",
+)
 @click.argument("draft")
-@click.option("--since", required=True, type=click.DateTime(["%Y-%m-%d"]), help="The first day of the decisions.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+@click.option(
+    "--since",
+    required=True,
+    type=click.DateTime(["%Y-%m-%d"]),
+    cls=AuthorOption,
+    help="The first day of the decisions.",
+    zh="从哪一天的决定起重算。",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, cls=AuthorOption, help="Print JSON for machines.", zh="输出 JSON，供程序使用。"
+)
 def replay(draft: str, since: datetime, as_json: bool) -> None:
     """Decide again, by the edition DRAFT, what the city of the settings decided since a day. Writes nothing.
 

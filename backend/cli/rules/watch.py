@@ -9,18 +9,24 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from backend.cli.language import language
+from backend.cli.language import AuthorOption, language
 from backend.cli.rules.loading import needed_modules
 from backend.i18n import Text
 from backend.rulebook.editor.workspace import Judgement, Workspace
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from backend.settings import Settings
 
 POLL_SECONDS = 0.1
 
 WATCH = click.option(
-    "--watch", is_flag=True, help="Judge what changed again whenever a file changes, until interrupted."
+    "--watch",
+    cls=AuthorOption,
+    is_flag=True,
+    help="Judge what changed again whenever a file changes, until interrupted.",
+    zh="文件每次改动后重新检查，直到中断。",
 )
 
 _VALID = Text(zh="{modules}个模块中的{rules}条规则有效", en="{rules} rules in {modules} modules are valid")
@@ -29,8 +35,13 @@ _FAULTS = Text(zh="{count}处错误", en="{count} faults")
 _ONE_FAULT = Text(zh="1处错误", en="1 fault")
 
 
-def watch_rules(settings: Settings, folder: Path | None, *, cases: bool) -> NoReturn:
-    """Judge a folder of rules, and again after each change of a file; with `cases`, run its cases."""
+def watch_rules(
+    settings: Settings, folder: Path | None, *, cases: bool, then: Callable[[Workspace], None] | None = None
+) -> NoReturn:
+    """Judge a folder of rules, and again after each change of a file; with `cases`, run its cases.
+
+    `then` is called after each judgement that finds no fault.
+    """
     workspace = Workspace(folder or Path(settings.rules), needed_modules(), ZoneInfo(settings.time_zone))
     stamps = None
     while True:
@@ -38,7 +49,10 @@ def watch_rules(settings: Settings, folder: Path | None, *, cases: bool) -> NoRe
         if found != stamps:
             stamps = found
             began = time.perf_counter()
-            _show(workspace.judge(cases=cases), time.perf_counter() - began, cases=cases)
+            judgement = workspace.judge(cases=cases)
+            if then is not None and not judgement.faults:
+                then(workspace)
+            _show(judgement, time.perf_counter() - began, cases=cases)
         time.sleep(POLL_SECONDS)
 
 

@@ -18,9 +18,10 @@ from backend.i18n import Text
 class Check(Struct, frozen=True):
     """One check of authors' files.
 
-    `bad` and `good` change EXAMPLE (in `example.py`): they are whole files if they begin with `module:`, otherwise the
-    keys of the module, or of its first rule. For `file` "cases" they change its cases instead. The bad example has
-    this one fault, the good one has none. `saved_as` and `named` are the encoding and the file name of the bad example.
+    `bad` and `good` are whole files: EXAMPLE (in `example.py`) with a change, or for another `file` its cases, its
+    claims or a CertLogic rule. The bad example has this one fault, the good one has none. `saved_as` and `named` are
+    the encoding and the file name of the bad example. A service has `needed` its module; what is `proved` needs
+    the solver.
 
     A check that can be `silenced` in the file, with a reason, is about sense and style: the module can be evaluated.
     """
@@ -30,10 +31,12 @@ class Check(Struct, frozen=True):
     why: Text
     bad: str
     good: str
-    file: Literal["module", "cases", "claims"] = "module"
+    file: Literal["module", "cases", "claims", "certlogic"] = "module"
     silenced: bool = False
     saved_as: str = "utf-8"
     named: str = "old_age.yaml"
+    needed: bool = False
+    proved: bool = False
 
 
 @cache

@@ -1,4 +1,54 @@
-"""The module that the examples of the catalogue change, and its cases."""
+"""The module that the examples of the catalogue change, its cases, its claims and its facts."""
+
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal
+
+from msgspec import Meta, Struct
+
+
+class Stay(Struct, frozen=True):
+    """A stay at an address."""
+
+    kind: Literal["owner", "tenant"]
+    since: datetime
+    until: datetime | None = None
+
+
+class Resident(Struct, frozen=True):
+    """A person who may get a subsidy: the facts of the examples."""
+
+    age: Annotated[int, Meta(ge=0, le=150)]
+    disabled: bool = False
+    home: Literal["east", "west"] | None = None
+    income_fen: Annotated[int, Meta(ge=0, le=10**12)] = 0
+    share: float = 0.0
+    name: str = ""
+    stays: tuple[Stay, ...] = ()
+
+
+class PayoutTerms(Struct, frozen=True):
+    """How a subsidy is paid out."""
+
+    first_day: int = 1
+    last_day: int = 28
+    replaces: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError if the days are the wrong way round."""
+        if self.first_day > self.last_day:
+            raise ValueError("first_day is after last_day")
+
+    def references(self) -> tuple[str, ...]:
+        """Return the modules that the terms name."""
+        return (self.replaces,) if self.replaces is not None else ()
+
+
+class Applicant(Struct, frozen=True):
+    """A person whose subsidy has terms of its payout."""
+
+    age: Annotated[int, Meta(ge=0, le=150)]
+    terms: ClassVar[Any] = PayoutTerms
+
 
 EXAMPLE = """\
 module: subsidy.old_age
@@ -49,3 +99,54 @@ cases:
     given: {age: 80}
     expect: high
 """
+
+EXAMPLE_CLAIMS = """\
+module: subsidy.old_age
+best: high
+claims:
+  - id: income-never-matters
+    name: {zh: 收入高低不影响津贴, en: A lower income never changes the subsidy}
+    less: facts.income_fen
+    never: different
+    source: "[V] order 1"
+"""
+
+EXAMPLE_RULE = """\
+{
+  "Identifier": "VR-ZZ-0001",
+  "Version": "1.0.0",
+  "Engine": "CERTLOGIC",
+  "Description": [{"lang": "en", "desc": "The course of doses is complete"}],
+  "ValidFrom": "2021-07-01T00:00:00Z",
+  "ValidTo": "2022-07-01T00:00:00Z",
+  "Logic": {"and": [
+    {">=": [{"var": "payload.v.0.dn"}, {"var": "payload.v.0.sd"}]},
+    {"in": [{"var": "payload.v.0.mp"}, {"var": "external.valueSets.vaccines"}]}
+  ]}
+}
+"""
+
+VALUE_SETS = {"vaccines": ["EU/1/20/1528", "EU/1/20/1507"]}
+"""The lists that are given with the example of a CertLogic rule."""
+
+
+def changed(text: str, *replacements: tuple[str, str]) -> str:
+    """Return a text with each of these parts replaced once."""
+    for old, new in replacements:
+        assert old in text, old
+        text = text.replace(old, new, 1)
+    return text
+
+
+def with_condition(condition: str) -> str:
+    """Return the example with another condition of its first rule."""
+    return changed(EXAMPLE, ("when: facts.age >= 70\n", f"when: {condition}\n"))
+
+
+def with_rule(name: str, since: str, when: str, then: str, text: str = EXAMPLE) -> str:
+    """Return the example with a further rule after the first."""
+    rule = (
+        f"  - id: {name}\n    from: {since}\n    when: {when}\n    then: {then}\n"
+        '    because: {zh: 符合条件, en: You qualify}\n    source: "[V] order 2"\n'
+    )
+    return changed(text, ("  - id: very-old\n", f"{rule}  - id: very-old\n"))

@@ -2,30 +2,13 @@
 
 from backend.i18n import Text
 from backend.rulebook.checks import Check
-from backend.rulebook.checks.example import EXAMPLE, EXAMPLE_CASES
+from backend.rulebook.checks.example import EXAMPLE, EXAMPLE_CASES, changed, with_condition, with_rule
 
 _PERSONA = "personas:\n  - {persona: a person of eighty, given: {age: 80}}\n"
 _WITH_PERSONA = EXAMPLE_CASES.replace("cases:\n", f"{_PERSONA}cases:\n")
 
 
-def _changed(text: str, *replacements: tuple[str, str]) -> str:
-    """Return a text with each of these parts replaced once."""
-    for old, new in replacements:
-        assert old in text, old
-        text = text.replace(old, new, 1)
-    return text
-
-
-def _with_rule(name: str, since: str, when: str, then: str, text: str = EXAMPLE) -> str:
-    """Return the example with a further rule after the first."""
-    rule = (
-        f"  - id: {name}\n    from: {since}\n    when: {when}\n    then: {then}\n"
-        '    because: {zh: 符合条件, en: You qualify}\n    source: "[V] order 2"\n'
-    )
-    return _changed(text, ("  - id: very-old\n", f"{rule}  - id: very-old\n"))
-
-
-_ENDING = _changed(EXAMPLE, ("    from: 2020-01-01\n    when", "    from: 2020-01-01\n    until: {until}\n    when"))
+_ENDING = changed(EXAMPLE, ("    from: 2020-01-01\n    when", "    from: 2020-01-01\n    until: {until}\n    when"))
 _SUM = (
     "module: subsidy.old_age\ntitle: {zh: 高龄津贴, en: Old-age subsidy}\nfacts: Resident\n"
     "result: {at_least: 0, at_most: 100}\nstrategy: sum\nrules:\n"
@@ -35,7 +18,7 @@ _SUM = (
     '    because: {zh: 年满80周岁, en: You are 80 or older}\n    source: "[V] order 1"\n'
     "otherwise: {then: 0, because: {zh: 未满70周岁, en: You are younger than 70}}\n"
 )
-_TWO_HALVES = _with_rule("man", "2020-01-01", "facts.age >= 70 && !facts.disabled", "high")
+_TWO_HALVES = with_rule("man", "2020-01-01", "facts.age >= 70 && !facts.disabled", "high")
 
 CHECKS = (
     Check(
@@ -46,7 +29,7 @@ CHECKS = (
             en="A case names its persona; with two of the same name it would be unclear which.",
         ),
         file="cases",
-        bad=_changed(_WITH_PERSONA, (_PERSONA, _PERSONA + _PERSONA.partition("\n")[2])),
+        bad=changed(_WITH_PERSONA, (_PERSONA, _PERSONA + _PERSONA.partition("\n")[2])),
         good=_WITH_PERSONA,
     ),
     Check(
@@ -57,8 +40,8 @@ CHECKS = (
             en="The fields of a persona are those of the facts that the module reads.",
         ),
         file="cases",
-        bad=_changed(_WITH_PERSONA, ("eighty, given", "eighty, facts: Residnet, given")),
-        good=_changed(_WITH_PERSONA, ("eighty, given", "eighty, facts: Resident, given")),
+        bad=changed(_WITH_PERSONA, ("eighty, given", "eighty, facts: Residnet, given")),
+        good=changed(_WITH_PERSONA, ("eighty, given", "eighty, facts: Resident, given")),
     ),
     Check(
         code="R052",
@@ -68,10 +51,8 @@ CHECKS = (
             en="The facts of the case are those of the persona; a misspelt name leaves it without facts.",
         ),
         file="cases",
-        bad=_changed(_WITH_PERSONA, ("{age: 80}\n    expect: high", "{persona: a person of eigthy}\n    expect: high")),
-        good=_changed(
-            _WITH_PERSONA, ("{age: 80}\n    expect: high", "{persona: a person of eighty}\n    expect: high")
-        ),
+        bad=changed(_WITH_PERSONA, ("{age: 80}\n    expect: high", "{persona: a person of eigthy}\n    expect: high")),
+        good=changed(_WITH_PERSONA, ("{age: 80}\n    expect: high", "{persona: a person of eighty}\n    expect: high")),
     ),
     Check(
         code="R053",
@@ -81,8 +62,8 @@ CHECKS = (
             en="An empty reason is a part of every reason, so that the case could not fail.",
         ),
         file="cases",
-        bad=_changed(EXAMPLE_CASES, ("expect: high", 'expect: {result: high, because: ""}')),
-        good=_changed(EXAMPLE_CASES, ("expect: high", "expect: {result: high, because: 年满80周岁}")),
+        bad=changed(EXAMPLE_CASES, ("expect: high", 'expect: {result: high, because: ""}')),
+        good=changed(EXAMPLE_CASES, ("expect: high", "expect: {result: high, because: 年满80周岁}")),
     ),
     Check(
         code="R054",
@@ -92,7 +73,7 @@ CHECKS = (
             en="Only modules whose facts come with terms have any.",
         ),
         file="cases",
-        bad=_changed(EXAMPLE_CASES, ("expect: high", "expect: {result: high, terms: {budget_fen: 100}}")),
+        bad=changed(EXAMPLE_CASES, ("expect: high", "expect: {result: high, terms: {budget_fen: 100}}")),
         good=EXAMPLE_CASES,
     ),
     Check(
@@ -102,7 +83,7 @@ CHECKS = (
             zh="没有起始日期的规则适用于全部过去的时间。",
             en="A rule without `from` applies to all of the past, before the order that made it.",
         ),
-        bad=_changed(EXAMPLE, ("  - id: old\n    from: 2020-01-01\n", "  - id: old\n")),
+        bad=changed(EXAMPLE, ("  - id: old\n    from: 2020-01-01\n", "  - id: old\n")),
         good=EXAMPLE,
         silenced=True,
     ),
@@ -113,8 +94,8 @@ CHECKS = (
             zh="界限在该事实的取值范围之外，比较不起作用，多半是数字或符号写错。",
             en="The bound is outside the values of the fact: a wrong figure, or a wrong sign.",
         ),
-        bad="when: facts.age < 0",
-        good="when: facts.age < 14",
+        bad=with_condition("facts.age < 0"),
+        good=with_condition("facts.age < 14"),
         silenced=True,
     ),
     Check(
@@ -124,8 +105,8 @@ CHECKS = (
             zh="其余部分已经决定了结果；多余的部分多半是写错的界限。",
             en="The other parts decide already; a part without effect is often a wrong bound.",
         ),
-        bad="when: facts.age >= 70 && facts.age >= 60",
-        good="when: facts.age >= 70",
+        bad=with_condition("facts.age >= 70 && facts.age >= 60"),
+        good=with_condition("facts.age >= 70"),
         silenced=True,
     ),
     Check(
@@ -135,8 +116,8 @@ CHECKS = (
             zh="在求和的模块中，同一金额会被计算两次。",
             en="In a module that adds up, the same amount is given twice.",
         ),
-        bad=_changed(_SUM, ("LIMIT", "70")),
-        good=_changed(_SUM, ("LIMIT", "80")),
+        bad=changed(_SUM, ("LIMIT", "70")),
+        good=changed(_SUM, ("LIMIT", "80")),
         silenced=True,
     ),
     Check(
@@ -146,8 +127,8 @@ CHECKS = (
             zh="“until”是不再适用的第一天，不是最后一天；空档中两个版本都不适用。",
             en="`until` is the first day without the rule, not its last day; in between neither edition is in force.",
         ),
-        bad=_with_rule("old-2021", "2021-01-01", "facts.age >= 65", "basic", _ENDING.replace("{until}", "2020-12-31")),
-        good=_with_rule("old-2021", "2021-01-01", "facts.age >= 65", "basic", _ENDING.replace("{until}", "2021-01-01")),
+        bad=with_rule("old-2021", "2021-01-01", "facts.age >= 65", "basic", _ENDING.replace("{until}", "2020-12-31")),
+        good=with_rule("old-2021", "2021-01-01", "facts.age >= 65", "basic", _ENDING.replace("{until}", "2021-01-01")),
         silenced=True,
     ),
     Check(
@@ -157,7 +138,7 @@ CHECKS = (
             zh="修改它不会改变任何结论；规则中多半另写了一个数字。",
             en="A change of it would change no verdict; the rule often has the figure written out.",
         ),
-        bad=_changed(EXAMPLE, ("facts.age >= high_age", "facts.age >= 80")),
+        bad=changed(EXAMPLE, ("facts.age >= high_age", "facts.age >= 80")),
         good=EXAMPLE,
         silenced=True,
     ),
@@ -168,7 +149,7 @@ CHECKS = (
             zh="该值有效的时间内没有规则读取它：值或规则的日期写错。",
             en="No rule reads it on any day on which it is in force: a date of the value or of the rule is wrong.",
         ),
-        bad=_changed(
+        bad=changed(
             EXAMPLE,
             (
                 "    - {from: 2020-01-01, value: 80",
@@ -185,11 +166,11 @@ CHECKS = (
             zh="复制的一行忘了修改数值、日期或依据。",
             en="A copied line in which the value, the date or the source was not changed.",
         ),
-        bad=_changed(
+        bad=changed(
             EXAMPLE,
             ('order 1"}\nrules', 'order 1"}\n    - {from: 2022-01-01, value: 80, source: "[V] order 1"}\nrules'),
         ),
-        good=_changed(
+        good=changed(
             EXAMPLE,
             ('order 1"}\nrules', 'order 1"}\n    - {from: 2022-01-01, value: 85, source: "[V] order 2"}\nrules'),
         ),
@@ -202,8 +183,8 @@ CHECKS = (
             zh="列出的结果无人能得到：缺少规则，或某条规则的“then”写错。",
             en="Nobody can get a result that is listed: a rule is missing, or the `then` of one is wrong.",
         ),
-        bad="result: [none, basic, middle, high]",
-        good="result: [none, basic, high]",
+        bad=changed(EXAMPLE, ("[none, basic, high]", "[none, basic, middle, high]")),
+        good=EXAMPLE,
         silenced=True,
     ),
     Check(
@@ -213,7 +194,7 @@ CHECKS = (
             zh="它触发时，总有更严重或更靠前的规则先起作用；它的结果无人能得到。",
             en="Whenever it fires, a more severe or an earlier rule decides; nobody gets its result.",
         ),
-        bad=_with_rule("disabled", "2020-01-01", "facts.age >= 70 && facts.disabled", "high", _TWO_HALVES),
+        bad=with_rule("disabled", "2020-01-01", "facts.age >= 70 && facts.disabled", "high", _TWO_HALVES),
         good=_TWO_HALVES,
         silenced=True,
     ),

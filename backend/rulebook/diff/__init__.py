@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from backend.i18n import Text
 from backend.rulebook import Rulebook
+from backend.rulebook.diff.articles import article_changes
 from backend.rulebook.diff.change import Change, Effect, change, strongest
 from backend.rulebook.diff.dated import otherwise_changes, parameter_changes, renamed_parameters, terms_changes
 from backend.rulebook.diff.meaning import change_days, law_on
@@ -90,6 +91,7 @@ def _diff_modules(old: Module, new: Module, zone: ZoneInfo) -> ModuleDiff:
     rules = RuleComparison(old, new, renamed, zone)
     changes = [
         *_head_changes(old, new),
+        *article_changes(old, new),
         *terms_changes(old, new),
         *parameter_changes(old, new, renamed),
         *rules.changes(),

@@ -40,6 +40,9 @@ def parameter_changes(old: Module, new: Module, renamed: Mapping[str, str]) -> I
                 yield change("parameter", name, effect, before, after, since=since)
             if _sources(parameter.values) != _sources(new.parameters[name].values):
                 yield change("source", name, "none", _sources(parameter.values), _sources(new.parameters[name].values))
+            encoded = [_articles(one.values) for one in (parameter, new.parameters[name])]
+            if encoded[0] != encoded[1]:
+                yield change("encoded", name, "none", *encoded)
     for name, parameter in new.parameters.items():
         if name not in old.parameters and name not in renamed.values():
             values = {str(one.since or "…"): one.value for one in parameter.values}
@@ -102,6 +105,10 @@ def _history(parameter: Parameter) -> list[object]:
 
 def _sources(values: Sequence[DatedValue]) -> str:
     return "; ".join(dict.fromkeys(one.source for one in values))
+
+
+def _articles(values: Sequence[DatedValue]) -> list[str]:
+    return list(dict.fromkeys(article for one in values for article in one.articles))
 
 
 def _effect_of(module: Module, name: str) -> Effect:

@@ -59,6 +59,8 @@ class RuleComparison:
             yield from text_changes(name, before, after, old, new)
         if old.source != new.source:
             yield change("source", name, "none", old.source, new.source)
+        if old.articles != new.articles:
+            yield change("encoded", name, "none", old.articles, new.articles)
 
     def _texts(self, module: Module, rule: Rule, days: Sequence[date]) -> list[Texts]:
         """Return the texts of a rule as they read on each day."""

@@ -71,8 +71,21 @@ def _values(keys: Sequence[str], draft: Draft) -> Iterator[tuple[str, str, Text]
             yield from ((word, "word", _RESULT) for word in draft.module.words("result"))
             if keys[0] == "rules" and not draft.module.words("result"):
                 yield from ((name, "parameter", detail) for name, detail in draft.parameters.items())
+        case ("rules" | "parameters", *_, "article") | ("rules" | "parameters", *_, "article", "-"):
+            yield from _articles(draft.outline)
         case _:
             yield from _fact_values(keys, draft)
+
+
+def _articles(outline: Outline) -> Iterator[tuple[str, str, Text]]:
+    """Yield the articles that the module names, each with its title."""
+    for keys, (chinese, *_) in outline.scalars.items():
+        match keys:
+            case ("articles", order, "articles", number, "title", "zh"):
+                english = outline.word(*keys[:-1], "en")
+                yield f"{order}/{number}", "word", Text(zh=chinese.text, en=english)
+            case _:
+                pass
 
 
 def _cases_values(keys: Sequence[str], draft: Draft) -> Iterator[tuple[str, str, Text]]:

@@ -3,22 +3,42 @@
 It passes `check` and `test` as it is, so that an author changes something that works.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Struct
 
+from backend.i18n import Text
 from backend.rulebook.language.temporal import midnight
 from backend.rulebook.language.types import INT64, Field, Type, fields_of
 
 FILLED = "2000-01-01T00:00:00+08:00"
 """The instant that stands for any instant in the cases."""
 
+PLACEHOLDER = '"assumption [A]: name the order and its article"'
+"""The source that an author replaces."""
+
 MAX_START = 1_000_000
 """The greatest number that the cases begin with."""
+
+_HEAD = Text(
+    zh="# 新规则模块：请改写名称、规则和依据。`chengma rules facts` 列出规则可以读取的事实。",
+    en="# A new rule module: edit its title, rules and sources. `chengma rules facts` lists what rules may read.",
+)
+_RULE = Text(zh="# 条件为真时，这条规则成立。", en="# This rule fires when its condition is true.")
+_OTHERWISE = Text(zh="# 没有规则成立时的结果。", en="# The result if no rule fires.")
+_CASES = Text(
+    zh="# 每个案例：某人的事实、判定的时刻、应有的结果。",
+    en="# Each case: facts about a person, the instant of the decision, and the expected result.",
+)
+_FIRST_DAY = Text(zh="规则自第一天起成立", en="the rule fires from its first day")
+_BEFORE = Text(zh="第一天之前规则无效", en="before its first day the rule is not in force")
+_WITHOUT = Text(zh="没有这项事实，规则不成立", en="without the fact the rule does not fire")
 
 
 @dataclass(frozen=True)
@@ -26,7 +46,7 @@ class NewModule:
     """What a new module begins with.
 
     `results` are its words, mildest first, or the bounds of its numbers. `terms` is the YAML of the key `terms`, for
-    facts that need it. The rule is in force from `since`.
+    facts that need it. The rule is in force from `since`. Comments and names of cases are in the `language`.
     """
 
     name: str
@@ -36,6 +56,7 @@ class NewModule:
     since: date
     zone: ZoneInfo
     terms: str = ""
+    language: Literal["zh", "en"] = "en"
 
     def module_text(self) -> str:
         """Return the YAML of the module."""
@@ -45,8 +66,7 @@ class NewModule:
         strategy = "collect" if self.collects else "first"
         condition = self._condition()
         lines = [
-            "# 新规则模块：请改写名称、规则和依据。`chengma rules facts` 列出规则可以读取的事实。",
-            "# A new rule module: edit its title, rules and sources. `chengma rules facts` lists what rules may read.",
+            self._say(_HEAD),
             f"module: {self.name}",
             "title: {zh: 新规则, en: New rules}",
             f"facts: {self.facts.__name__}",
@@ -55,15 +75,15 @@ class NewModule:
             "",
             *([self.terms.rstrip("\n"), ""] if self.terms else []),
             "rules:",
-            "  # 条件成立时，此规则生效。 This rule fires when its condition is true.",
+            f"  {self._say(_RULE)}",
             "  - id: first-rule",
             f"    from: {self.since}",
             f"    when: {condition.text}",
             f"    then: {then}",
             "    because: {zh: 请写明理由, en: Write the reason here}",
-            '    source: "assumption [A]: name the order and its article"',
+            f"    source: {PLACEHOLDER}",
             "",
-            "# 没有规则生效时的结果。 The result if no rule fires.",
+            self._say(_OTHERWISE),
             "otherwise:",
             f"  then: {first}",
             "  because: {zh: 不符合任何一条规则, en: No rule applies}",
@@ -76,25 +96,27 @@ class NewModule:
         condition = self._condition()
         begin = midnight(self.since, self.zone).astimezone(self.zone)
         cases = [
-            ("the rule fires from its first day", begin, condition.true, self._expected(then), "first-rule"),
-            ("before its first day the rule is not in force", begin - timedelta(seconds=1), condition.true, None, None),
-            ("without the fact the rule does not fire", begin + timedelta(hours=12), condition.false, None, None),
+            (_FIRST_DAY, begin, condition.true, self._expected(then), "first-rule"),
+            (_BEFORE, begin - timedelta(seconds=1), condition.true, None, None),
+            (_WITHOUT, begin + timedelta(hours=12), condition.false, None, None),
         ]
         lines = [
-            "# 每个案例：某人的事实、判定的时刻、应有的结果。",
-            "# Each case: facts about a person, the instant of the decision, and the expected result.",
+            self._say(_CASES),
             f"module: {self.name}",
             "cases:",
         ]
         for name, at, given, result, rule in cases:
             expected = self._expected(self._outcomes()[0], fired=False) if result is None else result
             lines += [
-                f"  - case: {name}",
+                f"  - case: {self._say(name)}",
                 f"    at: {at.isoformat()}",
                 f"    given: {given}",
                 f"    expect: {{result: {expected}, rule: {rule or 'otherwise'}}}",
             ]
         return "\n".join(lines) + "\n"
+
+    def _say(self, text: Text) -> str:
+        return text.in_language(self.language)
 
     def _words(self) -> bool:
         return isinstance(self.results[0], str)
@@ -182,15 +204,28 @@ def first_day(today: datetime) -> date:
     return date(today.year, 1, 1)
 
 
-def copied_terms(texts: Sequence[str]) -> str:
-    """Return the key `terms` of the first text that has it, for a module on the same facts; empty without one."""
-    for text in texts:
-        lines = text.splitlines()
-        begin = next((number for number, line in enumerate(lines) if line.startswith("terms:")), None)
-        if begin is None:
-            continue
-        end = next(
-            (n for n in range(begin + 1, len(lines)) if lines[n] and not lines[n].startswith((" ", "#"))), len(lines)
-        )
-        return "\n".join(lines[begin:end]).rstrip() + "\n"
-    return ""
+def copied_terms(texts: Sequence[str], since: date) -> str:
+    """Return the key `terms` for a module on the same facts as these modules; empty if none of them has it.
+
+    They are the shortest of those in force last, of money if there are any: a first module should have no conditions
+    that its author must take out again. They begin with the new module, and their source is for the author to write.
+    """
+    found = [terms for text in texts for terms in [_last_terms(text)] if terms]
+    if not found:
+        return ""
+    shortest = min(
+        found, key=lambda terms: ("gives: money" not in terms, "base:" in terms, terms.count("\n"), len(terms), terms)
+    )
+    dated = re.sub(r"\bfrom: \d{4}-\d\d-\d\d", f"from: {since}", shortest, count=1)
+    return "terms:\n" + re.sub(r'\bsource: ("[^"]*"|[^,}\n]+)', lambda _: f"source: {PLACEHOLDER}", dated, count=1)
+
+
+def _last_terms(text: str) -> str:
+    """Return the lines of the last item of `terms` in the text of a module; empty without one."""
+    lines = text.splitlines()
+    if "terms:" not in lines:
+        return ""
+    begin = lines.index("terms:") + 1
+    end = next((n for n in range(begin, len(lines)) if lines[n] and not lines[n].startswith((" ", "#"))), len(lines))
+    items = [n for n in range(begin, end) if lines[n].startswith("  - from:") or lines[n].startswith("  - {from:")]
+    return "\n".join(line for line in lines[items[-1] : end] if line.strip()) + "\n" if items else ""

@@ -48,11 +48,13 @@ def _named(values: Schema) -> Schema:
 
 _SENTENCE = _mapping(keys.TEXT_KEYS, (), dict.fromkeys(keys.TEXT_KEYS, _TEXT))
 _PERIOD = {"from": _DAY, "until": _DAY}
+_ARTICLES: Schema = {"oneOf": [_TEXT, _LIST_OF_TEXTS]}
 _VALUES: Schema = {
     "type": "array",
     "minItems": 1,
-    "items": _mapping(keys.VALUE_KEYS, keys.OPTIONAL_VALUE_KEYS, {**_PERIOD, "source": _TEXT}),
+    "items": _mapping(keys.VALUE_KEYS, keys.OPTIONAL_VALUE_KEYS, {**_PERIOD, "source": _TEXT, "article": _ARTICLES}),
 }
+_ARTICLE = _mapping(keys.ARTICLE_KEYS, keys.OPTIONAL_ARTICLE_KEYS, {"title": _SENTENCE, "not_encoded": _SENTENCE})
 _FACT = _mapping(
     keys.FACT_KEYS,
     [key for key in keys.FACT_KEYS if key not in keys.REQUIRED_FACT_KEYS],
@@ -66,6 +68,7 @@ _RULE_VALUES: dict[str, Schema] = {
     "because": _SENTENCE,
     "remedy": _SENTENCE,
     "source": _TEXT,
+    "article": _ARTICLES,
 }
 _RULE = _mapping(keys.RULE_KEYS, keys.OPTIONAL_RULE_KEYS, _RULE_VALUES)
 _TABLE: Schema = {
@@ -85,6 +88,9 @@ _MODULE = _mapping(
         },
         "result": {"oneOf": [_LIST_OF_TEXTS, _mapping(keys.BOUNDS_KEYS, (), dict.fromkeys(keys.BOUNDS_KEYS, _SCALAR))]},
         "strategy": {"enum": list(STRATEGIES)},
+        "articles": _named(
+            _mapping(keys.ORDER_KEYS, (), {"title": _SENTENCE, "source": _TEXT, "articles": _named(_ARTICLE)})
+        ),
         "terms": {"type": "array", "minItems": 1, "items": {"type": "object"}},
         "parameters": _named(
             {

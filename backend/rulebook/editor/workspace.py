@@ -142,6 +142,11 @@ class Workspace:
             tuple(judged),
         )
 
+    def tested(self) -> tuple[Rulebook, dict[str, tuple[Case, ...]]]:
+        """Return the rules and cases of the last judgement; the cases of an unchanged module are the same tuple."""
+        assert self._rulebook is not None, "nothing was judged yet"
+        return self._rulebook, {name: each.cases for name, each in self._tested.items()}
+
     def count_cases(self, module: str) -> dict[str, CaseCount]:
         """Run the cases of a module; return in how many each rule fires, and the names of those that fail."""
         tested, rulebook = self._tested.get(module), self._rulebook

@@ -81,7 +81,7 @@ def explain_verdict(
         content.strategy,
         verdict,
         decisive.then if decisive else content.otherwise.then,
-        content.numeric and any(str(rule.then).endswith("_fen") for rule in content.rules),
+        content.in_yuan or (content.numeric and any(str(rule.then).endswith("_fen") for rule in content.rules)),
         decisive.source if decisive else "",
         explain(decisive.text, decisive.condition, names) if decisive and with_rules else None,
         _others(content, law, verdict, names, best) if with_rules else [],

@@ -5,13 +5,15 @@ at load, not when a citizen is at a gate.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NoReturn, cast
 from zoneinfo import ZoneInfo
 
 from backend.i18n import Text
 from backend.rulebook.language import hints, syntax
-from backend.rulebook.language.calendar import AGE
+from backend.rulebook.language.boundary import terms_of_comparison
+from backend.rulebook.language.calendar import AGE, ANNIVERSARIES
+from backend.rulebook.language.guards import Path, field_path, present_fields
 from backend.rulebook.language.habits import find_padded_number, form_of_function
 from backend.rulebook.language.operation import EvaluationError, Operation, PrecisionError
 from backend.rulebook.language.operations import find_operation, function_names
@@ -41,8 +43,6 @@ from backend.rulebook.language.types import (
     type_of_value,
 )
 from backend.rulebook.source import NO_HELP, suggest
-
-Path = tuple[str, ...]
 
 MACROS = ("all", "exists", "exists_one", "filter", "map")
 MAX_MACRO_DEPTH = 4
@@ -127,7 +127,7 @@ class _Checker:
     def _select(self, node: syntax.Select, present: frozenset[Path]) -> Node:
         operand, found, optional = self._field(node, present)
         typed = Field(node.start, node.end, found, operand, node.field)
-        path = _field_path(typed)
+        path = field_path(typed)
         if optional and (path is None or path not in present):
             name = ".".join(path or (node.field,))
             advice = Text(zh=f"请在前面写 `has({name}) && ...`", en=f"write `has({name}) && ...` before it")
@@ -187,7 +187,7 @@ class _Checker:
     def _logic(self, node: syntax.Call, present: frozenset[Path]) -> Node:
         is_and = node.function == "_&&_"
         left = self._truth(node.arguments[0], present)
-        right = self._truth(node.arguments[1], present | _present_fields(left, truth=is_and))
+        right = self._truth(node.arguments[1], present | present_fields(left, truth=is_and))
         return Logic(node.start, node.end, BOOL, "&&" if is_and else "||", left, right)
 
     def _truth(self, node: Syntax, present: frozenset[Path]) -> Node:
@@ -199,8 +199,8 @@ class _Checker:
 
     def _conditional(self, node: syntax.Call, present: frozenset[Path]) -> Node:
         condition = self._truth(node.arguments[0], present)
-        chosen = self.check(node.arguments[1], present | _present_fields(condition, truth=True))
-        other = self.check(node.arguments[2], present | _present_fields(condition, truth=False))
+        chosen = self.check(node.arguments[1], present | present_fields(condition, truth=True))
+        other = self.check(node.arguments[2], present | present_fields(condition, truth=False))
         self._reject_now(chosen)
         self._reject_now(other)
         joined = join(chosen.type, other.type)
@@ -251,7 +251,7 @@ class _Checker:
         if node.function != "map" or len(node.arguments) == 4:  # noqa: PLR2004  list, name, test, value
             test = self._truth(node.arguments[2], present)
         if node.function == "map":
-            value = self.check(last, present | (_present_fields(test, truth=True) if test else frozenset[Path]()))
+            value = self.check(last, present | (present_fields(test, truth=True) if test else frozenset[Path]()))
             self._reject_now(value)
             result = list_of(value.type)
         elif node.function == "filter":
@@ -343,10 +343,27 @@ class _Checker:
                 message = Text(zh="此处多次用到 `now`", en="`now` is used more than once here")
                 advice = Text(zh="请用一个 `now` 与时刻、时长比较", en="compare one `now` with instants and durations")
                 _reject(node, message, advice, "R042")
+            self._check_boundary(node, arguments)
             return 0
         for argument in arguments:
             self._reject_now(argument)
         return 0
+
+    def _check_boundary(self, node: syntax.Call, arguments: tuple[Node, ...]) -> None:
+        """Reject a comparison whose instant of change can leave the years of the calendar."""
+        left, right = arguments
+        if left.now_coefficient == right.now_coefficient or not self.total:
+            return
+        if left.type.kind == "int":
+            age = left if left.now_coefficient else right
+            assert isinstance(age, Apply)
+            left, right = age.arguments[1], replace(age, type=ANNIVERSARIES, now_coefficient=0)
+        if not terms_of_comparison(left, right).fits():
+            message = Text(
+                zh="这里可能出错：变更时刻可能超出公元1年至9999年",
+                en="this can fail: the instant at which it changes can leave the years 1 to 9999",
+            )
+            _reject(node, message, hints.SMALLER, "R041")
 
     def _reject_now(self, node: Node) -> None:
         if node.now_coefficient and node.type.kind == "int":
@@ -364,30 +381,6 @@ def _is_free_of_now(sides: tuple[Node, ...], age: Node) -> bool:
     """Return whether the age is compared with a whole number that does not change, at an instant with one `now`."""
     (other,) = (side for side in sides if side is not age)
     return other.type.kind == "int" and not other.now_coefficient and abs(age.now_coefficient) == 1
-
-
-def _field_path(node: Node) -> Path | None:
-    if isinstance(node, Variable):
-        return (node.name,)
-    if isinstance(node, Field):
-        before = _field_path(node.operand)
-        return None if before is None else (*before, node.name)
-    return None
-
-
-def _present_fields(node: Node, *, truth: bool) -> frozenset[Path]:
-    """Return the optional facts that exist for certain if the condition is `truth`."""
-    match node:
-        case Has() if truth:
-            before = _field_path(node.operand)
-            return frozenset() if before is None else frozenset([(*before, node.name)])
-        case Apply(name="!_"):
-            return _present_fields(node.arguments[0], truth=not truth)
-        case Logic():
-            left, right = _present_fields(node.left, truth=truth), _present_fields(node.right, truth=truth)
-            return left | right if (node.operator == "&&") is truth else left & right
-        case _:
-            return frozenset()
 
 
 def _reject(node: Syntax | Node, message: Text, help: Text, code: str, *, at: int | None = None) -> NoReturn:  # noqa: A002

@@ -15,9 +15,10 @@ from datetime import UTC, datetime
 from types import CodeType, FunctionType
 from typing import Any, cast
 
+from backend.rulebook.language.boundary import LinearTerms, terms_of_comparison
 from backend.rulebook.language.calendar import anniversary_of
 from backend.rulebook.language.extremum import MIRRORED, extremum_of, hoistable_macros, is_plain_field
-from backend.rulebook.language.generated import parse_generated
+from backend.rulebook.language.generated import attribute, parse_generated
 from backend.rulebook.language.tree import (
     Apply,
     Conditional,
@@ -131,10 +132,12 @@ class _CodeGenerator:
             self.line(f"{name} = {'long_ago' if extreme.sign[0] == '>' else 'never'}")
             self.line(f"if {source}:")
             self.line(f"    for {item} in {source}:")
-            self.names[item] = item
-            tests = [self.expression(rename(part, extreme.variable, item)) for part in extreme.tests]
-            is_more_extreme = f"{item}.{extreme.field} {extreme.sign[0]} {name}"
-            self.line(f"        if {' and '.join([*tests, is_more_extreme])}: {name} = {item}.{extreme.field}")
+            unwritable = _unwritable(item)
+            self.names[unwritable] = item
+            tests = [self.expression(rename(part, extreme.variable, unwritable)) for part in extreme.tests]
+            instant = f"{item}.{attribute(extreme.field)}"
+            is_more_extreme = f"{instant} {extreme.sign[0]} {name}"
+            self.line(f"        if {' and '.join([*tests, is_more_extreme])}: {name} = {instant}")
             self.hoisted[extreme.key] = name
 
     def hoist_macros(self, conditions: Sequence[Node]) -> None:
@@ -167,9 +170,10 @@ class _CodeGenerator:
         self.line(f"for {item} in {name}[::-1]:")
         self.depth += 1
         outer_names, outer_hoisted = self.names, self.hoisted
-        self.names, self.hoisted = {**outer_names, item: item}, dict(outer_hoisted)
-        tests = [rename(macro.test, macro.variable, item) for macro in macros if macro.test is not None]
-        self._hoist(tests, item)
+        unwritable = _unwritable(item)
+        self.names, self.hoisted = {**outer_names, unwritable: item}, dict(outer_hoisted)
+        tests = [rename(macro.test, macro.variable, unwritable) for macro in macros if macro.test is not None]
+        self._hoist(tests, unwritable)
         for flag, test in zip(flags.values(), tests, strict=True):
             self._set_flag(flag, test, alone=len(flags) == 1)
         self.names, self.hoisted = outer_names, outer_hoisted
@@ -217,9 +221,9 @@ class _CodeGenerator:
                 name = self.names.get(node.name)
                 return self.constant(self.parameters[node.name]) if name is None else name
             case Field():
-                return f"{self.expression(node.operand)}.{node.name}"
+                return f"{self.expression(node.operand)}.{attribute(node.name)}"
             case Has():
-                return f"({self.expression(node.operand)}.{node.name} is not None)"
+                return f"({self.expression(node.operand)}.{attribute(node.name)} is not None)"
             case Items():
                 return "(" + "".join(f"{self.expression(element)}, " for element in node.elements) + ")"
             case Logic():
@@ -296,7 +300,7 @@ class _CodeGenerator:
                 compare = self._compare_age if left.type.kind == "int" else self._compare_with_now
                 return compare(sign, left, right)
         if node.name == "!_" and isinstance(node.arguments[0], Has):
-            return f"({self.expression(node.arguments[0].operand)}.{node.arguments[0].name} is None)"
+            return f"({self.expression(node.arguments[0].operand)}.{attribute(node.arguments[0].name)} is None)"
         if node.operation.python is None:
             arguments = ", ".join(map(self.expression, node.arguments))
             return f"{self.constant(node.operation.evaluate)}({arguments})"
@@ -306,9 +310,7 @@ class _CodeGenerator:
 
     def _compare_with_now(self, sign: str, left: Node, right: Node) -> str:
         """Rewrite `left sign right` as `now sign boundary`, and record `boundary` if the comparison changes there."""
-        terms = _LinearTerms()
-        terms.add(left, left.now_coefficient - right.now_coefficient)
-        terms.add(right, right.now_coefficient - left.now_coefficient)
+        terms = terms_of_comparison(left, right)
         if left.now_coefficient < right.now_coefficient:
             sign = MIRRORED[sign]
         boundary = self.fresh_name("t")
@@ -348,33 +350,16 @@ class _CodeGenerator:
                 equal = f"({begun} and {self._compare_with_now('<', at, passed)})"
                 return equal if sign == "==" else f"(not {equal})"
 
-    def _instant(self, terms: "_LinearTerms") -> str:
-        """Return an expression for the instant at which both sides are equal: all terms but `now`, on one side."""
-        instants, others = terms.instants[-1], terms.instants[1]
-        spans = [
-            f" + ({self.expression(plus)} - {self.expression(minus)})"
-            for plus, minus in zip(instants[1:], others, strict=True)
-        ]
-        spans += [f" {'-' if s > 0 else '+'} {self.expression(node)}" for s in (1, -1) for node in terms.durations[s]]
-        return f"({self.expression(instants[0])}{''.join(spans)})"
+    def _instant(self, terms: LinearTerms) -> str:
+        """Return an expression for the instant at which both sides are equal."""
+        parts = [f" + ({self.expression(plus)} - {self.expression(minus)})" for plus, minus in terms.differences]
+        parts += [f" {'+' if sign > 0 else '-'} {self.expression(node)}" for node, sign in terms.spans]
+        return f"({self.expression(terms.first)}{''.join(parts)})"
 
 
-@dataclass
-class _LinearTerms:
-    """The terms of an equation `now + ... = 0`, by sign."""
-
-    instants: dict[int, list[Node]] = field(default_factory=lambda: {1: [], -1: []})
-    durations: dict[int, list[Node]] = field(default_factory=lambda: {1: [], -1: []})
-
-    def add(self, node: Node, sign: int) -> None:
-        if isinstance(node, Variable) and node.now_coefficient:
-            return
-        if isinstance(node, Apply) and node.now_coefficient:
-            first, second = node.arguments
-            self.add(first, sign)
-            self.add(second, sign if node.name == "_+_" else -sign)
-            return
-        (self.instants if node.type.kind == "timestamp" else self.durations)[sign].append(node)
+def _unwritable(name: str) -> str:
+    """Return a name for a loop's element that no parameter or macro variable of an author has."""
+    return f"@{name}"
 
 
 class _Constants(ast.NodeTransformer):

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeGuard
 
-from backend.rulebook.language.tree import Apply, Field, Has, Key, Logic, Macro, Node, Variable, children, key_of, walk
-from backend.rulebook.language.types import fields_of
+from backend.rulebook.language.guards import Path, field_path, guards_itself, is_optional, present_fields
+from backend.rulebook.language.tree import Apply, Field, Key, Logic, Macro, Node, Variable, children, key_of, walk
 
 MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
 """The equivalent comparison with its sides swapped."""
@@ -47,7 +47,19 @@ def extremum_of(node: Node) -> Extremum | None:
         for test in tests
         for inner in walk(test)
     )
-    return Extremum(node.source, node.variable, tests, field_name, sign, limit) if alone else None
+    if not alone or not _can_be_separated(tests, limit):
+        return None
+    return Extremum(node.source, node.variable, tests, field_name, sign, limit)
+
+
+def _can_be_separated(tests: Iterable[Node], limit: Node) -> bool:
+    """Return whether the tests can be evaluated before all else, and the limit without them."""
+    present: frozenset[Path] = frozenset()
+    for test in tests:
+        if not guards_itself(test, present):
+            return False
+        present |= present_fields(test, truth=True)
+    return not any(isinstance(inner, Field) and field_path(inner) in present for inner in walk(limit))
 
 
 def _conjuncts(node: Node) -> list[Node]:
@@ -76,12 +88,6 @@ def _is_instant_of(node: Node, variable: str) -> TypeGuard[Field]:
     return node.type.kind == "timestamp" and not is_optional(node)
 
 
-def is_optional(node: Field) -> bool:
-    """Return whether a field may be absent."""
-    struct = node.operand.type.struct
-    return struct is not None and fields_of(struct)[node.name].optional
-
-
 def is_plain_field(node: Node, root: str = "facts") -> TypeGuard[Field]:
     """Return whether a field can always be read: nothing on the path to it may be absent."""
     if not isinstance(node, Field):
@@ -95,15 +101,8 @@ def is_plain_field(node: Node, root: str = "facts") -> TypeGuard[Field]:
 def hoistable_macros(node: Node) -> Iterable[Macro]:
     """Yield the `exists` over lists of the facts that are safe to evaluate early, because they guard themselves."""
     if isinstance(node, Macro):
-        if node.name == "exists" and is_plain_field(node.source) and _has_own_guards(node):
+        if node.name == "exists" and is_plain_field(node.source) and guards_itself(node):
             yield node
         return
     for child in children(node):
         yield from hoistable_macros(child)
-
-
-def _has_own_guards(macro: Macro) -> bool:
-    """Return whether the macro itself uses has() to guard each optional field that it reads."""
-    guarded = {(key_of(node.operand), node.name) for node in walk(macro) if isinstance(node, Has)}
-    read = [node for node in walk(macro) if isinstance(node, Field) and is_optional(node)]
-    return all((key_of(node.operand), node.name) in guarded for node in read)

@@ -51,7 +51,8 @@ def lint(module: Module, file: SourceFile) -> None:
     linter = _Linter(file, module)
     for entry in _sources(root):
         linter.source(entry)
-    linter.languages(root.entries["title"])
+    for entry in (root.entries["title"], *_article_texts(root)):
+        linter.languages(entry)
     for rule, entry in _texts(root, module):
         linter.languages(entry)
         linter.amounts(entry, rule)
@@ -68,11 +69,27 @@ def _items(entry: YamlEntry | None) -> list[YamlValue]:
 
 
 def _sources(root: YamlMapping) -> Iterator[YamlEntry]:
-    """Yield the sources of the rules, the terms and the values of the parameters."""
+    """Yield the sources of the orders, the rules, the terms and the values of the parameters."""
+    for order in _orders(root):
+        yield order["source"]
     parameters = _entries(root.entries["parameters"].value).values() if "parameters" in root.entries else ()
     for entry in (root.entries.get("terms"), *parameters, root.entries["rules"]):
         for item in _items(entry):
             yield _entries(item)["source"]
+
+
+def _orders(root: YamlMapping) -> Iterator[dict[str, YamlEntry]]:
+    """Yield the keys of each order whose articles the module names."""
+    for order in _entries(root.entries["articles"].value).values() if "articles" in root.entries else ():
+        yield _entries(order.value)
+
+
+def _article_texts(root: YamlMapping) -> Iterator[YamlEntry]:
+    """Yield the titles of the orders and their articles, and why articles are not encoded."""
+    for order in _orders(root):
+        yield order["title"]
+        for article in _entries(order["articles"].value).values():
+            yield from _entries(article.value).values()
 
 
 def _texts(root: YamlMapping, module: Module) -> Iterator[tuple[Rule | None, YamlEntry]]:

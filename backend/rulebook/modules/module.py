@@ -40,10 +40,34 @@ class Parameter:
 
 
 @dataclass(frozen=True)
+class Article:
+    """An article of an order. Its `id` is that of the order and its number: order_2020/1.
+
+    `not_encoded` is the reason for which no rule encodes it, or a part of it.
+    """
+
+    id: str
+    title: Text
+    not_encoded: Text | None
+    location: Location
+
+
+@dataclass(frozen=True)
+class Order:
+    """An order, law or plan that a module encodes, with its articles as far as the module names them."""
+
+    name: str
+    title: Text
+    source: str
+    articles: tuple[Article, ...]
+
+
+@dataclass(frozen=True)
 class Rule:
     """One rule: if its condition holds, it fires with `then` (a word, a number, or a parameter's name).
 
     Its texts have places for figures, as in modules.figures; `Rulebook.in_force` returns rules with the day's figures.
+    `articles` are those that it encodes, such as order_2020/1.
     """
 
     id: str
@@ -56,6 +80,7 @@ class Rule:
     remedy: Text | None
     source: str
     location: Location
+    articles: tuple[str, ...] = ()
 
     def names(self) -> set[str | int]:
         """Return what its condition and its `then` name, parameters among them; a whole number in `then` is itself."""
@@ -76,7 +101,8 @@ class Module:
     """A checked rule module.
 
     `result` are its possible results, mildest first, or the bounds of its numbers. `terms` are Structs for the service,
-    dated like the rules. `in_yuan` says whether its numbers are money, and were written so; they are in fen.
+    dated like the rules. `in_yuan` says whether its numbers are money, and were written so; they are in fen. `orders`
+    are those whose articles it names.
     """
 
     name: str
@@ -89,6 +115,7 @@ class Module:
     otherwise: Otherwise
     terms: tuple[DatedValue, ...] = ()
     in_yuan: bool = False
+    orders: tuple[Order, ...] = ()
 
     def number_of(self, then: str | int, day: date) -> int:
         """Return the number of a rule in force on a day: its own, or the value of the parameter that it names."""

@@ -154,7 +154,7 @@ def _rule_of(file: SourceFile, row: _Row, template: Mapping[str, YamlEntry], val
     return YamlMapping(value.location, entries)
 
 
-_OWN_KEYS = ("from", "until", "then", "because", "remedy", "source")
+_OWN_KEYS = ("from", "until", "then", "because", "remedy", "source", "article")
 """Columns that are keys of a rule: without a key of its own, the rule takes them over."""
 
 
@@ -176,7 +176,8 @@ def _fill(file: SourceFile, scalar: YamlScalar, named: Mapping[str, YamlScalar],
     unknown = next((place for place in found if place[1] not in named), None)
     if unknown is not None:
         message = Text(zh=f"没有{what.zh} {unknown[1]!r}", en=f"there is no {what.en} {unknown[1]!r}")
-        file.fault(scalar.location, message, suggest(unknown[1], named), "R083")
+        if all((fault.location, fault.message) != (scalar.location, message) for fault in file.faults):
+            file.fault(scalar.location, message, suggest(unknown[1], named), "R083")  # once for all rows of a table
         return scalar
     if not found:
         return scalar

@@ -81,6 +81,7 @@ class _ModuleReader(ResultReader):
         self.result = self.read_result(entries.get("result"))
         title = self.text(entries.get("title"))
         self.terms = self._terms(root.location, entries.get("terms"), facts.struct) if facts and facts.struct else ()
+        self.read_articles(entries.get("articles"))
         before = len(self.file.faults)
         if "parameters" in entries:
             self.read_parameters(entries["parameters"].value)
@@ -100,6 +101,7 @@ class _ModuleReader(ResultReader):
             otherwise,
             self.terms,
             in_yuan=self.in_yuan,
+            orders=tuple(self.orders.values()),
         )
 
     # ── the head ──
@@ -232,8 +234,8 @@ class _ModuleReader(ResultReader):
         if condition is None or when is None or then is None or because is None or source is None:
             return None
         used = [name for key in ("because", "remedy") if key in entries for name in self._figures(entries[key])]
-        location = entries["id"].value.location
-        rule = Rule(identifier, since, until, when.text, condition, then, because, remedy, source, location)
+        location, articles = entries["id"].value.location, self.articles(entries.get("article"))
+        rule = Rule(identifier, since, until, when.text, condition, then, because, remedy, source, location, articles)
         for name in sorted(self.parameters.keys() & {*rule.names(), *used}):
             self._check_values(entries["when"].value.location, self.parameters[name], since, until)
         return rule

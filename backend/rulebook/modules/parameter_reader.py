@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from backend.i18n import Text
 from backend.rulebook.language.types import Type, join, type_of_value
+from backend.rulebook.modules.article_reader import ArticleReader
 from backend.rulebook.modules.keys import (
     OPTIONAL_PARAMETER_KEYS,
     OPTIONAL_VALUE_KEYS,
@@ -25,7 +26,7 @@ _FORM = "parameters:\n  limit:\n    - {...}"
 
 
 @dataclass
-class ParameterReader(StructReader):
+class ParameterReader(StructReader, ArticleReader):
     """Reads parameters; those with a fault are in `invalid_parameters`."""
 
     parameters: dict[str, Parameter] = field(default_factory=dict[str, Parameter], kw_only=True)
@@ -85,7 +86,8 @@ class ParameterReader(StructReader):
                 self.file.fault(given.location, message, advice, "R084")
                 return dated, None
             since, until = self.period(entries)
-            dated.append(DatedValue(since, until, value, source, item.location))
+            articles = self.articles(entries.get("article"))
+            dated.append(DatedValue(since, until, value, source, item.location, articles))
             found.append((given, type_of_value(value)))
         return dated, self._joined(name, found) if len(self.file.faults) == before else None
 

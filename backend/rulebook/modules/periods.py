@@ -11,13 +11,17 @@ from backend.rulebook.source import Location, SourceFile
 
 @dataclass(frozen=True)
 class DatedValue:
-    """A parameter's value, or terms, in force in [since, until); None leaves an end open."""
+    """A parameter's value, or terms, in force in [since, until); None leaves an end open.
+
+    `articles` are those that it encodes, such as order_2020/1.
+    """
 
     since: date | None
     until: date | None
     value: Any
     source: str
     location: Location
+    articles: tuple[str, ...] = ()
 
 
 def in_force(since: date | None, until: date | None, day: date) -> bool:

@@ -12,7 +12,6 @@ from msgspec import Struct
 
 from backend.i18n import Text
 from backend.rulebook.checks import all_checks
-from backend.rulebook.checks.titles import SILENCED, TITLES
 from backend.rulebook.source import NO_HELP, Location, SourceFile, suggest
 
 _SILENCE = re.compile(r"(?:^|\s)#\s*silence\b\s*(?P<code>[^\s:：]*)\s*[:：]?\s*(?P<reason>.*)$")
@@ -60,9 +59,9 @@ def _is_written(line: str) -> bool:
 def _mistake(silence: _Silence, *, found: bool) -> tuple[Text | None, Text]:
     """Return what is wrong with a silence, and what to do; None if nothing is."""
     code, checks = silence.code, all_checks()
-    if code not in checks and code not in TITLES:
-        return Text(zh=f"没有编号为“{code}”的检查", en=f"there is no check {code!r}"), suggest(code, {*checks, *TITLES})
-    if code not in SILENCED and not (code in checks and checks[code].silenced):
+    if code not in checks:
+        return Text(zh=f"没有编号为“{code}”的检查", en=f"there is no check {code!r}"), suggest(code, checks)
+    if not checks[code].silenced:
         advice = Text(zh="请更正所指出的错误", en="correct what it finds")
         return Text(zh=f"{code} 不能静默", en=f"{code} cannot be silenced"), advice
     if not silence.reason:

@@ -25,6 +25,7 @@ from backend.rulebook.preview.documents import (
     Integers,
 )
 from backend.rulebook.preview.jit import compiled
+from backend.rulebook.preview.layout import DOUBLE_BITS
 from backend.rulebook.preview.rows import (
     COUNT,
     FITS,
@@ -117,7 +118,7 @@ def put_value(
         pool[slot] = int32(buffer, at) if tag == INT32_TAG else int64(buffer, at)
         return True
     if kind == DOUBLE and tag == DOUBLE_TAG:
-        pool[slot] = int64(buffer, at)
+        pool[slot] = int64(buffer, at) ^ DOUBLE_BITS
         return True
     return False
 

@@ -8,7 +8,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from backend.rulebook.preview.layout import ABSENT, PEOPLE, Column, Layout, Path, slot_of, storage_of
+from backend.rulebook.preview.layout import ABSENT, DOUBLE_BITS, PEOPLE, Column, Layout, Path, slot_of, storage_of
 from backend.rulebook.preview.presence import presence_bits
 
 Array = NDArray[Any]
@@ -65,7 +65,7 @@ def _add_column(arrays: dict[str, Array], column: Column, slots: Integers) -> No
             arrays[f"h_{'__'.join(column.path[:-1])}"] = (slots == 1).astype(np.int8)
             return
         case "double":
-            values: Array = slots.view(np.float64).copy()
+            values: Array = (slots ^ DOUBLE_BITS).view(np.float64)
         case "word" | "bool" | "text":
             values = np.where(slots == ABSENT, -1, slots).astype(storage_of(column))
         case "int" if column.optional:

@@ -20,6 +20,9 @@ from backend.rulebook.language.types import Field, Type, fields_of, microseconds
 ABSENT = -(2**63)
 """The slot of a field without a value."""
 
+DOUBLE_BITS = 0x7FF8_0000_0000_0001
+"""The slot of a decimal number is its bits, with these ones inverted: so -0.0 is not ABSENT, and no number is."""
+
 PEOPLE = 0
 """The table of the people themselves."""
 
@@ -160,6 +163,8 @@ def _add_field(layout: Layout, table: int, path: Path, described: Field, default
             add_column(layout, Column((*path, "?"), "presence", table, 0, optional=False, default=0))
         _add_fields(layout, table, type_.struct, path, mentioned)
     else:
+        if type_.kind == "int" and described.optional and type_.low == ABSENT:
+            raise UnsupportedLayout(f"{'.'.join(path)} may be absent, or the smallest number of 64 bits")
         add_column(layout, column_of(path, type_, table, optional=described.optional, default=default))
 
 
@@ -189,7 +194,7 @@ def slot_of(value: Any, form: Form, words: tuple[str, ...] = ()) -> int:  # noqa
         case "instant" | "duration":
             return microseconds(cast("datetime | timedelta", value))
         case "double":
-            return int(np.float64(value).view(np.int64))
+            return int(np.float64(value).view(np.int64)) ^ DOUBLE_BITS
         case "word":
             return words.index(value)
         case "text":

@@ -28,6 +28,7 @@ from backend.rulebook.preview.documents import (
     Integers,
 )
 from backend.rulebook.preview.jit import compiled
+from backend.rulebook.preview.layout import DOUBLE_BITS
 from backend.rulebook.preview.rows import (
     COUNT,
     FITS,
@@ -187,7 +188,7 @@ def value_of(buffer: Bytes, at: int, kind: int, names: Bytes, words: Integers, f
         return tag - FALSE
     if kind == INTEGER:
         return integer_at(buffer, at)
-    return signed(buffer, at + 1, 8) if kind == DOUBLE and tag == FLOAT64 else MISSING
+    return signed(buffer, at + 1, 8) ^ DOUBLE_BITS if kind == DOUBLE and tag == FLOAT64 else MISSING
 
 
 @compiled

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from msgspec import Struct
 
-from backend.i18n import Text
+from backend.i18n import Text, yuan
 from backend.rulebook import Rulebook
 from backend.rulebook.language.explainer import explain
 from backend.rulebook.language.temporal import midnight
@@ -343,7 +343,8 @@ class _Prover:
         self, facts: Struct, other: Struct | None, at: datetime, before: Verdict | None, after: Verdict
     ) -> Counterexample:
         zone = self.new.rulebook.time_zone
-        result = _decision(after).result
+        in_yuan = self.module.in_yuan
+        result = _decision(after, in_yuan=in_yuan).result
         result = f"[{result}]" if self.module.strategy == "collect" else result
         on = "" if self.new.on is None else f"    on: {self.new.on}\n"
         case = (
@@ -352,8 +353,9 @@ class _Prover:
             f"    expect: {{result: {result}, rule: {after.rule}}}\n"
         )
         changed = None if other is None else block_of(other, zone)
-        shown = None if before is None else _decision(before)
-        return Counterexample(at.astimezone(zone), block_of(facts, zone), changed, shown, _decision(after), case)
+        shown = None if before is None else _decision(before, in_yuan=in_yuan)
+        then = _decision(after, in_yuan=in_yuan)
+        return Counterexample(at.astimezone(zone), block_of(facts, zone), changed, shown, then, case)
 
 
 class _Shown(Struct, frozen=True):
@@ -363,7 +365,9 @@ class _Shown(Struct, frozen=True):
     severity: int
 
 
-def _decision(verdict: Verdict) -> Decision:
+def _decision(verdict: Verdict, *, in_yuan: bool) -> Decision:
     result = verdict.result
     text = ", ".join(cast("tuple[str, ...]", result)) if isinstance(result, tuple) else str(result)
+    if in_yuan and isinstance(result, int):
+        text = f"{yuan(result).replace(',', '_')} yuan"
     return Decision(text, verdict.rule, verdict.fired)

@@ -24,10 +24,9 @@ from backend.services.account.model.identity_case import (
     decide,
     put_into_effect,
 )
-from backend.store import Duplicate, Order
-from backend.store.paging import find_all
+from backend.store import Duplicate
+from backend.store.due import Due
 from backend.store.place import Place
-from backend.store.time import to_ms
 from backend.store.update import update_document
 
 _TAKEN = Text(
@@ -97,11 +96,8 @@ async def _concerned(city: City, case: IdentityCase) -> frozenset[str]:
     return frozenset((case.person, *ids, *people))
 
 
-async def sweep_cases(city: City) -> None:
-    """Put all approved cases into effect that a crash interrupted."""
-    due = Order("due_ms", at_least=0, below=to_ms(city.now()) + 1)
-    async for case in find_all(city.store, IdentityCase, {}, due):
-        await settle_case(city, case)
+APPROVED_CASES = Due(IdentityCase, "due_ms")
+"""The approved cases that a crash kept from being put into effect."""
 
 
 async def settle_case(city: City, case: IdentityCase) -> IdentityCase:

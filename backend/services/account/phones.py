@@ -25,9 +25,9 @@ from backend.services.account.model.session import Session
 from backend.services.account.ports import IdentityProofing, Sms
 from backend.services.account.sessions import end_session
 from backend.store import Order
+from backend.store.due import Due
 from backend.store.paging import find_all
 from backend.store.place import Place
-from backend.store.time import to_ms
 from backend.store.update import update_document
 
 ALL_SESSIONS = ""
@@ -134,10 +134,8 @@ async def tell_change(city: City, account: Account) -> Account:
     return told or account
 
 
-async def sweep_untold_changes(city: City) -> None:
-    """Tell all changes that a crash kept from being told."""
-    async for account in find_all(city.store, Account, {}, Order("untold_ms", below=to_ms(city.now()))):
-        await tell_change(city, account)
+UNTOLD_CHANGES = Due(Account, "untold_ms")
+"""The accounts with a change of phone that a crash kept from being told."""
 
 
 async def end_sessions(city: City, account_id: str, keep: str) -> None:

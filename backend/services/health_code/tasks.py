@@ -7,10 +7,8 @@ from backend.jobs.tasks import MAX_SWEEP_SECONDS, background
 from backend.services.health_code.model import HealthEventReceipt, ScanReservation, VenueVisit
 from backend.services.health_code.saga import apply_receipt, expire_proposal
 from backend.services.health_code.sources import ReportCount
-from backend.store import Order
+from backend.store.due import Due, drain, ended
 from backend.store.expiry import delete_expired
-from backend.store.paging import find_all
-from backend.store.time import to_ms
 
 
 @background()
@@ -25,16 +23,27 @@ async def finish_event(city: City, receipt_id: str) -> None:
         await apply_receipt(city, receipt, city.now())
 
 
-@background(every=timedelta(seconds=15), max_seconds=MAX_SWEEP_SECONDS)
+EVENTS = Due(HealthEventReceipt, "due_ms")
+
+
+@background(every=timedelta(seconds=15), max_seconds=MAX_SWEEP_SECONDS, due=(EVENTS,))
 async def sweep_events(city: City) -> None:
-    """Enqueue all events that are overdue, the longest overdue first."""
-    due = Order("due_ms", below=to_ms(city.now()))
-    async for receipt in find_all(city.store, HealthEventReceipt, {}, due):
-        await finish_event.enqueue(city.jobs, receipt.id)
+    """Complete all events that are overdue, the longest overdue first."""
+
+    async def finish(receipt: HealthEventReceipt) -> None:
+        await finish_event(city, receipt.id)
+
+    async def leave(receipt: HealthEventReceipt) -> None:
+        await finish_event.enqueue_once(city.jobs, receipt.id)
+
+    await drain(city, EVENTS, finish, leave)
 
 
-@background(every=timedelta(minutes=5), max_seconds=MAX_SWEEP_SECONDS)
+ENDING = (VenueVisit, ScanReservation, HealthEventReceipt, ReportCount)
+
+
+@background(every=timedelta(minutes=5), max_seconds=MAX_SWEEP_SECONDS, due=[ended(kind) for kind in ENDING])
 async def sweep_scans(city: City) -> None:
     """Delete all scans, receipts of events and counts of days whose retention has ended, the oldest first."""
-    for kind in (VenueVisit, ScanReservation, HealthEventReceipt, ReportCount):
-        await delete_expired(city.store, kind, city.now())
+    for kind in ENDING:
+        await delete_expired(city, kind)

@@ -18,14 +18,23 @@ from backend.services.medical_credit.ports import Inbox
 from backend.services.medical_credit.reconciliation import repair_saga
 from backend.services.medical_credit.saga import visit_saga
 from backend.services.medical_credit.visit_transactions import transaction_saga
-from backend.store import Order
+from backend.store.due import Due, drain, ended
 from backend.store.expiry import delete_expired as delete_expired_documents
-from backend.store.paging import find_all
 from backend.store.time import to_ms
 from backend.store.update import update_document
 from backend.web.idempotency import IdempotencyRecord
 
-CONSENT_RECORDS = (DeskToken, DeskTokenGuesses, EmergencyAccess)
+ENDING = (
+    IdempotencyRecord,
+    HisMessage,
+    UsedAssertion,
+    EligibilityAnswer,
+    DeskToken,
+    DeskTokenGuesses,
+    EmergencyAccess,
+)
+MESSAGES = Due(HisMessage, "due_ms")
+CONSENTS = Due(Enrolment, "ignored_due_ms")
 
 advance, sweep_visits = saga_tasks(visit_saga, "sweep_visits", every=timedelta(seconds=15))
 resume_transaction, sweep_transactions = saga_tasks(transaction_saga, "sweep_transactions", every=timedelta(seconds=5))
@@ -38,12 +47,17 @@ async def retry_message(city: City, message_id: str) -> None:
     await city.port(Inbox).retry(city, message_id)
 
 
-@background(every=timedelta(seconds=30), max_seconds=MAX_SWEEP_SECONDS)
+@background(every=timedelta(seconds=30), max_seconds=MAX_SWEEP_SECONDS, due=(MESSAGES,))
 async def sweep_messages(city: City) -> None:
-    """Enqueue all messages that are due, the longest overdue first."""
-    due = Order("due_ms", below=to_ms(city.now()) + 1)
-    async for message in find_all(city.store, HisMessage, {}, due):
-        await retry_message.enqueue(city.jobs, message.id)
+    """Process all messages that are due again, the longest overdue first."""
+
+    async def retry(message: HisMessage) -> None:
+        await retry_message(city, message.id)
+
+    async def leave(message: HisMessage) -> None:
+        await retry_message.enqueue_once(city.jobs, message.id)
+
+    await drain(city, MESSAGES, retry, leave)
 
 
 @background()
@@ -59,20 +73,25 @@ async def process_ignored_messages(city: City, person: str) -> None:
     await update_document(city.store, lambda: city.store.get(Enrolment, person), finished)
 
 
-@background(every=timedelta(seconds=30), max_seconds=MAX_SWEEP_SECONDS)
+@background(every=timedelta(seconds=30), max_seconds=MAX_SWEEP_SECONDS, due=(CONSENTS,))
 async def sweep_consents(city: City) -> None:
-    """Enqueue the people whose ignored messages are due."""
-    due = Order("ignored_due_ms", below=to_ms(city.now()) + 1)
-    async for enrolment in find_all(city.store, Enrolment, {}, due):
-        await process_ignored_messages.enqueue(city.jobs, enrolment.id)
+    """Process the ignored messages of all people for whom they are due."""
+
+    async def process(enrolment: Enrolment) -> None:
+        await process_ignored_messages(city, enrolment.id)
+
+    async def leave(enrolment: Enrolment) -> None:
+        await process_ignored_messages.enqueue_once(city.jobs, enrolment.id)
+
+    await drain(city, CONSENTS, process, leave)
 
 
-@background(every=timedelta(minutes=5), max_seconds=MAX_SWEEP_SECONDS)
+@background(every=timedelta(minutes=5), max_seconds=MAX_SWEEP_SECONDS, due=[ended(kind) for kind in ENDING])
 async def delete_expired(city: City) -> None:
     """Delete expired answers, messages and assertions, and old visits and reconciliations that are settled."""
     for audited in (EligibilityAnswer, EmergencyAccess, Reconciliation):
         await log_acts_of(city, audited)
-    for kind in (IdempotencyRecord, HisMessage, UsedAssertion, EligibilityAnswer, *CONSENT_RECORDS):
-        await delete_expired_documents(city.store, kind, city.now())
-    await delete_expired_documents(city.store, Visit, city.now(), Visit.is_settled)
-    await delete_expired_documents(city.store, Reconciliation, city.now(), lambda day: day.due_ms is None)
+    for kind in ENDING:
+        await delete_expired_documents(city, kind)
+    await delete_expired_documents(city, Visit, Visit.is_settled)
+    await delete_expired_documents(city, Reconciliation, lambda day: day.due_ms is None)

@@ -7,10 +7,8 @@ from backend.city.service import City
 from backend.jobs.tasks import MAX_SWEEP_SECONDS, background
 from backend.services.rules.model import RulebookReview
 from backend.services.rules.reviews import complete_review
-from backend.store import Order
+from backend.store.due import Due, drain, ended
 from backend.store.expiry import delete_expired
-from backend.store.paging import find_all
-from backend.store.time import to_ms
 
 RETRY_AFTER = timedelta(minutes=10)
 """A review that is not made by then was interrupted, and the sweep has it made."""
@@ -24,13 +22,18 @@ async def make_review(city: City, review_id: str) -> None:
         await complete_review(city, review)
 
 
-@background(every=timedelta(minutes=5))
+INTERRUPTED = Due(RulebookReview, "due_ms", lambda now: now - RETRY_AFTER)
+
+
+@background(every=timedelta(minutes=5), due=(INTERRUPTED, ended(RulebookReview)))
 async def sweep_reviews(city: City) -> None:
     """Have interrupted reviews made, and delete those whose retention has ended."""
-    due = Order("due_ms", below=to_ms(city.now() - RETRY_AFTER))
-    async for review in find_all(city.store, RulebookReview, {}, due):
-        await make_review.enqueue(city.jobs, review.id)
-    await delete_expired(city.store, RulebookReview, city.now())
+
+    async def make(review: RulebookReview) -> None:
+        await make_review.enqueue_once(city.jobs, review.id)
+
+    await drain(city, INTERRUPTED, make)
+    await delete_expired(city, RulebookReview)
 
 
 @background(every=timedelta(seconds=5))

@@ -10,6 +10,7 @@ from backend.jobs.tasks import MAX_SWEEP_SECONDS, background
 from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.redemption import Usage
 from backend.services.talent_code.saga import claims, reviews
+from backend.store.due import ended
 from backend.store.expiry import delete_expired
 
 review_talent, sweep_talents = saga_tasks(reviews, "sweep_talents", every=timedelta(seconds=15))
@@ -28,10 +29,10 @@ async def sweep_waitlists(city: City) -> None:
     await waitlist.serve_all_waitlists(claims, city)
 
 
-@background(every=timedelta(minutes=5), max_seconds=MAX_SWEEP_SECONDS)
+@background(every=timedelta(minutes=5), max_seconds=MAX_SWEEP_SECONDS, due=(ended(Usage),))
 async def sweep_usages(city: City) -> None:
     """Delete all uses of benefits, and settled claims, whose retention has ended, the oldest first."""
     for audited in (Usage, Claim):
         await log_acts_of(city, audited)
-    await delete_expired(city.store, Usage, city.now())
-    await delete_expired(city.store, Claim, city.now(), Claim.is_settled)
+    await delete_expired(city, Usage)
+    await delete_expired(city, Claim, Claim.is_settled)

@@ -7,28 +7,36 @@ Only calls that motor and PyMongo's own asyncio client share are used: motor's m
 """
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from functools import cached_property
 from inspect import isawaitable
+from itertools import chain
 from typing import Any, Literal, TypeVar, cast
 
-import msgspec
-from bson.codec_options import CodecOptions
 from bson.int64 import Int64
-from msgspec import Struct
 from msgspec.structs import replace
 from pymongo import AsyncMongoClient, ReplaceOne
-from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
+from pymongo.errors import BulkWriteError, PyMongoError
 
-from backend.store import Conflict, Document, Duplicate, Order, Page, Part, Scalar, StoredBatch, StoreUnavailable
+from backend.store import Conflict, Document, Order, Page, Part, Scalar, StoredBatch, StoreUnavailable
+from backend.store.mongo.codec import CODEC, body_of, document_of
 from backend.store.mongo.errors import unavailable
+from backend.store.mongo.grouping import Grouping
+from backend.store.mongo.writes import (
+    DUPLICATE_KEY,
+    MAX_BATCH_BYTES,
+    Write,
+    duplicate,
+    insertion,
+    replacement,
+    write_all,
+)
 from backend.store.query import MAX_PAGE, Cursors, assert_declared, finds_at_most_one, indexed_fields
 
 D = TypeVar("D", bound=Document)
 Driver = Literal["motor", "pymongo"]
+_Bodies = dict[str, dict[str, Any]]
 
 DATABASE = "chengma"
 """The database if the address names none."""
@@ -38,9 +46,6 @@ MAX_CONCURRENT = 32
 
 SCAN_BATCH = 1_000
 READ_BATCH = 8_192
-SEPARATE_READS_SECONDS = 10.0
-DUPLICATE_KEY = 11_000
-CODEC = CodecOptions[dict[str, Any]](tz_aware=True, tzinfo=UTC)
 
 
 def client_options(timeout_ms: int) -> dict[str, Any]:
@@ -63,13 +68,6 @@ def client_options(timeout_ms: int) -> dict[str, Any]:
     }
 
 
-class _BatchRead(Struct):
-    """The ids that are read in one turn of the event loop, and the task that reads them in the next turn."""
-
-    ids: list[str]
-    bodies: asyncio.Task[dict[str, dict[str, Any]]]
-
-
 class MongoStore:
     """A Store in a MongoDB database. It belongs to the event loop that first uses it.
 
@@ -83,28 +81,27 @@ class MongoStore:
         self._indexed = {kind.collection: indexed_fields(kind) for kind in kinds}
         self._driver = driver
         self._timeout_ms = timeout_ms
+        self._timeout_seconds = timeout_ms / 1_000
         self._collections: dict[type[Document], Any] = {}
-        self._batch_reads: dict[type[Document], _BatchRead] = {}
-        self._separate_reads_until = 0.0
+        self._reads: dict[type[Document], Grouping[Sequence[str], _Bodies]] = {}
+        self._insertions: dict[type[Document], Grouping[Write, None]] = {}
+        self._replacements: dict[type[Document], Grouping[Write, None]] = {}
         self._slots = asyncio.Semaphore(MAX_CONCURRENT)
 
     async def get(self, kind: type[D], document_id: str) -> D | None:
         """Return one document by its id, or None."""
-        if time.monotonic() < self._separate_reads_until:
-            bodies = await self._bodies_of(kind, [document_id])
-        else:
-            reading = self._batch_reads.get(kind)
-            if reading is None:
-                reading = self._batch_reads[kind] = _BatchRead([], asyncio.create_task(self._read_batch(kind)))
-            reading.ids.append(document_id)
-            bodies = await asyncio.shield(reading.bodies)  # other readers may be cancelled
+        bodies = await self._bodies_of(kind, [document_id])
         body = bodies.get(document_id)
         return None if body is None else document_of(kind, body)
 
     async def get_many(self, kind: type[D], document_ids: Sequence[str]) -> dict[str, D]:
         """Return several documents by their ids, without those that do not exist."""
-        bodies = await self._bodies_of(kind, document_ids)
-        return {document_id: document_of(kind, body) for document_id, body in bodies.items()}
+        documents: dict[str, D] = {}
+        for start in range(0, len(document_ids), SCAN_BATCH):
+            ids = document_ids[start : start + SCAN_BATCH]
+            bodies = await self._bodies_of(kind, ids)
+            documents |= {id_: document_of(kind, bodies[id_]) for id_ in ids if id_ in bodies}
+        return documents
 
     async def find(
         self,
@@ -147,24 +144,15 @@ class MongoStore:
     async def insert(self, document: D) -> D:
         """Store a new document durably and return it at revision 1. Raises Duplicate."""
         stored = replace(document, revision=1)
-        try:
-            async with self._operation():
-                await self._collection(type(document)).insert_one(body_of(stored))
-        except DuplicateKeyError as error:
-            raise _duplicate(document, error.details) from error
+        write = insertion(stored)
+        await self._writes(self._insertions, type(document)).run(write, write.weight)
         return stored
 
     async def replace(self, document: D) -> D:
         """Store a changed document durably if its revision is still current. Raises Conflict or Duplicate."""
         stored = replace(document, revision=document.revision + 1)
-        query = {"_id": document.id, "revision": document.revision}
-        try:
-            async with self._operation():
-                result = await self._collection(type(document)).replace_one(query, body_of(stored))
-        except DuplicateKeyError as error:
-            raise _duplicate(document, error.details) from error
-        if not result.matched_count:
-            raise Conflict(document.collection, document.id, document.revision)
+        write = replacement(stored)
+        await self._writes(self._replacements, type(document)).run(write, write.weight)
         return stored
 
     async def delete(self, document: Document) -> None:
@@ -222,7 +210,7 @@ class MongoStore:
             async with self._operation():
                 await collection.bulk_write(writes, ordered=False)
         except BulkWriteError as error:
-            raise _duplicate(sample, _duplicates(error)[0]) from error
+            raise duplicate(sample.collection, _duplicates(error)[0]) from error
 
     async def read_bodies(self, collection: str, after: str, limit: int) -> list[dict[str, Any]]:
         """Return documents by ascending id, starting after `after`, as stored."""
@@ -245,7 +233,10 @@ class MongoStore:
             return int((await self._database[collection].bulk_write(writes, ordered=False)).matched_count)
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Finish pending writes and close the connections."""
+        for groups in (self._insertions, self._replacements, self._reads):
+            for grouping in groups.values():
+                await grouping.finish()
         self._collections.clear()
         client: Any = self.__dict__.pop("client", None)
         closing = client.close() if client is not None else None
@@ -272,27 +263,34 @@ class MongoStore:
     def _database(self) -> Any:  # noqa: ANN401  either driver's database
         return self.client.get_default_database(DATABASE, codec_options=CODEC)
 
-    async def _read_batch(self, kind: type[Document]) -> dict[str, dict[str, Any]]:
-        """Return the documents requested in one turn of the event loop, by one query: twice as fast as one for each.
+    async def _bodies_of(self, kind: type[Document], ids: Sequence[str]) -> "_Bodies":
+        """Return the bodies of at least these documents, read together with those that others ask for."""
+        grouping = self._reads.get(kind)
+        if grouping is None:
 
-        In a sharded cluster one missing shard makes the whole query fail, so documents are then read separately for
-        a while.
-        """
-        reading = self._batch_reads.pop(kind)
-        try:
-            return await self._bodies_of(kind, reading.ids)
-        except StoreUnavailable:
-            self._separate_reads_until = time.monotonic() + SEPARATE_READS_SECONDS
-            raise
+            async def read(asked: Sequence[Sequence[str]]) -> list[_Bodies | Exception]:
+                unique = list(dict.fromkeys(chain.from_iterable(asked)))
+                query = {"_id": {"$in": unique} if len(unique) > 1 else unique[0]}
+                bodies = {body["_id"]: body for body in await self._bodies(kind, query, [], len(unique))}
+                return [bodies] * len(asked)
 
-    async def _bodies_of(self, kind: type[Document], ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-        bodies: dict[str, dict[str, Any]] = {}
-        for start in range(0, len(ids), SCAN_BATCH):
-            batch = list(ids[start : start + SCAN_BATCH])
-            query = {"_id": {"$in": batch} if len(batch) > 1 else batch[0]}
-            for body in await self._bodies(kind, query, [], len(batch)):
-                bodies[body["_id"]] = body
-        return bodies
+            grouping = self._reads[kind] = Grouping(read, max_weight=SCAN_BATCH, timeout_seconds=self._timeout_seconds)
+        return await grouping.run(ids, len(ids))
+
+    def _writes(
+        self, groupings: dict[type[Document], Grouping[Write, None]], kind: type[Document]
+    ) -> Grouping[Write, None]:
+        grouping = groupings.get(kind)
+        if grouping is None:
+
+            async def write(writes: Sequence[Write]) -> list[Exception | None]:
+                async with self._operation():
+                    return await write_all(self._collection(kind), writes)
+
+            grouping = groupings[kind] = Grouping(
+                write, max_weight=MAX_BATCH_BYTES, timeout_seconds=self._timeout_seconds
+            )
+        return grouping
 
     async def _bodies(
         self, kind: type[Document], query: dict[str, Any], order: list[tuple[str, int]], limit: int
@@ -311,14 +309,12 @@ class MongoStore:
         waiting ones, some of which then time out; the slots serve all operations in order of arrival.
         """
         try:
-            async with asyncio.timeout(self._timeout_ms / 1_000):
+            async with asyncio.timeout(self._timeout_seconds):
                 await self._slots.acquire()
         except TimeoutError as error:
             raise StoreUnavailable("MongoDB does not answer: too many operations are waiting") from error
         try:
             yield
-        except DuplicateKeyError:
-            raise
         except PyMongoError as error:
             refused = unavailable(error)
             if refused is None:
@@ -342,22 +338,6 @@ def _after_last(order: Order | None, value: Scalar, last_id: str) -> dict[str, A
     return {"$or": [{order.field: {sign: value}}, same_value], order.field: {f"{sign}e": value}}
 
 
-def body_of(document: Document) -> dict[str, Any]:
-    """Return a document for the driver, without indexed fields that are None: a unique index ignores missing fields."""
-    body: dict[str, Any] = msgspec.to_builtins(document, builtin_types=(datetime, bytes))
-    body["_id"] = body.pop("id")
-    for field in indexed_fields(type(document)):
-        if body.get(field) is None:
-            body.pop(field, None)
-    return body
-
-
-def document_of(kind: type[D], body: dict[str, Any]) -> D:
-    """Return a document from the driver's representation."""
-    absent_fields = {field: None for field in indexed_fields(kind) if field not in body}
-    return msgspec.convert({**body, **absent_fields, "id": body["_id"]}, kind)
-
-
 def _duplicates(error: BulkWriteError) -> Sequence[Mapping[str, Any]]:
     """Return the writes that were refused as duplicates. Raises the error itself if there is any other error."""
     details: Mapping[str, Any] = error.details or {}
@@ -365,8 +345,3 @@ def _duplicates(error: BulkWriteError) -> Sequence[Mapping[str, Any]]:
     if not refused or details.get("writeConcernErrors") or any(write["code"] != DUPLICATE_KEY for write in refused):
         raise error
     return refused
-
-
-def _duplicate(document: Document, details: Mapping[str, Any] | None) -> Duplicate:
-    keys: Mapping[str, Any] = (details or {}).get("keyPattern", {})
-    return Duplicate(document.collection, tuple("id" if key == "_id" else key for key in keys))

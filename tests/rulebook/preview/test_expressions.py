@@ -16,7 +16,7 @@ from backend.rulebook.preview.kernel import kernel_of
 from backend.rulebook.preview.kernel_source import kernel_source
 from backend.rulebook.preview.writer import Unsupported
 from tests.draws import draws
-from tests.rulebook.preview.test_kernel import interpreted
+from tests.rulebook.preview.interpreted import interpreted
 from tests.rulebook.random_facts import instants_near, random_facts
 from tests.rulebook.test_agreement import CITY
 
@@ -48,7 +48,7 @@ class Everything(Struct, frozen=True):
     city: str
     homes: tuple[Home, ...] = ()
     kind: Literal["flat", "house", "none"] = "none"
-    count: int | None = None
+    count: Annotated[int, Meta(ge=-(2**62))] | None = None
     waited: timedelta | None = None
     member: bool | None = None
     home: Place | None = None

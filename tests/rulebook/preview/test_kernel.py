@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 from random import Random
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,37 +12,17 @@ from msgspec import Struct
 
 from backend.rulebook.language.types import microseconds
 from backend.rulebook.modules.module import Module
-from backend.rulebook.preview import arithmetic
 from backend.rulebook.preview.columns import Columns, columns_of_facts, join
 from backend.rulebook.preview.kernel import Kernel, kernel_of
-from backend.rulebook.preview.kernel_source import ARGUMENTS, Mode, kernel_source
 from backend.rulebook.verdict import Law
 from tests.bench.profiles import rich_facts
 from tests.draws import draws
+from tests.rulebook.preview.interpreted import interpreted
 from tests.rulebook.random_facts import first_days
 from tests.rulebook.test_agreement import RULEBOOK, random_case
 
 NOW = datetime(2026, 11, 29, 4, tzinfo=UTC)
 GROUPS, PEOPLE = draws(1, soak=40), draws(10, soak=60)
-
-
-def interpreted(module: Module, law: Law, mode: Mode) -> Kernel:
-    """Return a kernel that Python runs from its source, which costs no compilation."""
-    source = kernel_source(module, law, mode)
-    plain = {name: getattr(part, "py_func", part) for name, part in vars(arithmetic).items()}
-    names: dict[str, Any] = {"arithmetic": SimpleNamespace(**plain), "compiled": lambda function: function}
-    exec(source.text[source.text.index("@compiled") :], names)  # noqa: S102  our own source
-
-    def run(low: int, high: int, now: int, *arrays: np.ndarray[Any, Any]) -> None:
-        outputs = len(ARGUMENTS) - 3
-        wide = [
-            array if place in (outputs - 1, outputs - 2) or array.dtype == np.float64 else array.astype(np.int64)
-            for place, array in enumerate(arrays)
-        ]  # Python's numbers of 8 bits would overflow where machine code widens them
-        with np.errstate(all="ignore"):  # infinities and what is no number, as in machine code
-            names["kernel"](low, high, now, *wide)
-
-    return Kernel(source, run, mode == "fire" or module.strategy in ("sum", "collect"))
 
 
 def disagreements(

@@ -84,8 +84,9 @@ class SmallPeople:
         if kind.struct is not None:
             return self._fields(kind.struct)
         if kind.element is not None:
-            most = min(described.max_length or 4, 4)
-            return [self.value(kind.element, item_kind(described)) for _ in range(random.choice([0, 1, 1, 2, most]))]
+            most = 4 if described.max_length is None else min(described.max_length, 4)
+            length = min(random.choice([0, 1, 1, 2, most]), most)
+            return [self.value(kind.element, item_kind(described)) for _ in range(length)]
         if kind.words is not None:
             return random.choice(kind.words)
         match kind.kind:

@@ -15,14 +15,14 @@ from backend.city.id_number import IdentityDocument
 from backend.city.invented_people import invented_face, invented_id_number, invented_name
 from backend.city.notices import Notice
 from backend.city.service import City
-from backend.services.account.identity_cases import sweep_cases
 from backend.services.account.identity_proofs import Proof, prove_identity
 from backend.services.account.model.account import Account
 from backend.services.account.model.identity import ClaimedIdentity
 from backend.services.account.model.identity_case import IdentityCase
 from backend.services.account.model.session import Session
-from backend.services.account.phones import move_phone, sweep_untold_changes
+from backend.services.account.phones import move_phone
 from backend.services.account.ports import IdentityProofing, Presence
+from backend.services.account.tasks import sweep_identity_cases
 from integrations.identity_proofing.sandbox import SandboxIdentityProofing
 from tests.conftest import Clock, newest_code
 from tests.services.killing import Killed, KillingStore
@@ -181,7 +181,7 @@ def test_a_takeover_that_a_crash_interrupts_ends_with_one_holder(people: People,
             await prove_identity(killed, session, claimed, Proof(Presence("face", invented_face(NUMBER))))
 
     people.call(take)
-    people.call(sweep_cases, people.city)
+    people.call(sweep_identity_cases, people.city)
     holders = [account for account in people.stored(Account) if account.citizen_id is not None]
     assert len(holders) == 1
     done = [case.state for case in people.stored(IdentityCase)]
@@ -276,7 +276,7 @@ def test_a_change_that_a_crash_interrupts_is_told_and_ends_other_sessions(
 
     people.call(move)
     clock.now += timedelta(seconds=1)
-    people.call(sweep_untold_changes, people.city)
+    people.call(sweep_identity_cases, people.city)
     (account,) = people.stored(Account)
     has_changed = account.former_phone is not None
     assert account.untold_ms is None

@@ -149,22 +149,32 @@ def test_the_sweep_enqueues_each_due_receipt(
     assert [receipt.applied for receipt in stored(client, HealthEventReceipt)] == [True]
 
 
-def test_the_sweep_enqueues_all_due_receipts_however_many(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sweep_completes_all_due_receipts_however_many(client: Client) -> None:
     city: City = client.app.state.city
     number = 401  # more than two pages
     receipts = [
-        HealthEventReceipt(id=f"{each:04}", revision=1, payload="", person="wang", due_ms=each % 3)
+        HealthEventReceipt(id=f"{each:04}", revision=1, payload="", person="wang", due_ms=each % 3, state="proposed")
         for each in range(number)
     ]
-    enqueued: list[str] = []
-
-    async def note(_jobs: object, receipt_id: str) -> None:
-        enqueued.append(receipt_id)
-
-    monkeypatch.setattr(finish_event, "enqueue", note)
     client.blocking_portal.call(city.store.restore, receipts)
     client.blocking_portal.call(sweep_events, city)
-    assert sorted(enqueued) == [receipt.id for receipt in receipts]
+    assert [receipt.state for receipt in stored(client, HealthEventReceipt)] == ["expired"] * number
+
+
+def test_a_receipt_that_cannot_be_completed_is_left_to_the_job_queue(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    city: City = client.app.state.city
+    left: list[str] = []
+
+    async def note(_jobs: object, receipt_id: str) -> None:
+        left.append(receipt_id)
+
+    monkeypatch.setattr(finish_event, "enqueue_once", note)
+    broken = HealthEventReceipt(id="without an event", revision=1, payload="", person="wang", due_ms=1)
+    client.blocking_portal.call(city.store.restore, [broken])
+    client.blocking_portal.call(sweep_events, city)
+    assert left == ["without an event"]
 
 
 def test_a_receipt_that_is_missing_or_applied_needs_nothing(client: Client, scene: Scene) -> None:

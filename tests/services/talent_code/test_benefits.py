@@ -117,7 +117,7 @@ def test_a_near_miss_names_the_only_condition_that_is_not_met(scene: Scene) -> N
     scene.clock.now = datetime(2026, 7, 1, 4, tzinfo=UTC)
     miss = missed(scene, doctor)["graduate_allowance"]
     assert (miss["kind"], miss["from_at"]) == ("one_condition", None)
-    assert miss["because"]["en"] == "You graduated a year ago or earlier"
+    assert miss["because"]["en"] == "You graduated 1 year ago or earlier"
     assert miss["remedy"]["en"] == "You may claim it within a year of earning a higher degree"
 
 

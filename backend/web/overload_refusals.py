@@ -1,0 +1,190 @@
+"""Refusals of an overloaded server: answers that are prepared, and paced so that they do not become the load.
+
+A refusal takes some microseconds. So clients that repeat a request at once would have it refused tens of thousands of
+times a second, and that would take the processor from those who are served.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Protocol
+
+import httptools
+import msgspec
+from msgspec import Struct
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from backend.city.service import ProblemFormat
+from backend.i18n import preferred_language
+from backend.operations.access_log import protective_headers
+from backend.operations.load_shedding import LoadShedder, Unavailable, unavailable
+from backend.problems import PROBLEM_JSON
+from backend.web.request_ranks import RequestRanks
+
+PACE_SECONDS = 0.1
+REFUSALS_PER_REQUEST, LEAST_REFUSALS = 4, 500
+"""For each request that ended in a tenth of a second, four may be refused in the next: they take less than a third of
+the processor then, and three times the capacity is refused without delay. The others wait for a tenth of a second."""
+MAX_DRAINED_BYTES = 1_000_000
+"""Of the body of a request that is refused; if there are more, the connection ends."""
+_BODILESS = (b"GET", b"HEAD")
+_ID = "{request id}"
+
+
+class RefusedMessages:
+    """Reads the requests of a connection that are refused, and keeps nothing of them but what an answer needs."""
+
+    def __init__(self, max_messages: int) -> None:
+        self.complete: list[tuple[bytes, bool]] = []
+        """The method of each request that is to be answered, and whether its connection is kept."""
+        self.is_reading = False
+        self.is_invalid = False
+        self.has_headers = False
+        self.size = 0
+        """How many bytes of the present request were read."""
+        self._max_messages = max_messages
+        self._parser = httptools.HttpRequestParser(self)
+
+    def feed(self, data: bytes) -> None:
+        """Read a part of a request, or several requests.
+
+        One that waits for permission to send its body, or whose body is long, is to be answered before its end.
+        """
+        self.size += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:  # or an upgrade, which is not followed by other requests
+            self.is_invalid = True
+            self.complete = [*self.complete[:-1], *((method, False) for method, _ in self.complete[-1:])]
+            return
+        if self.is_reading and self.has_headers and not self.complete:
+            method = self._parser.get_method()
+            if self.size > MAX_DRAINED_BYTES or (method not in _BODILESS and b"100-continue" in data.lower()):
+                self.complete.append((method, False))
+
+    # ── callbacks of the parser ──
+
+    def on_message_begin(self) -> None:
+        """Note that a request is being read. Raises OverflowError, which the parser reports, if there are too many."""
+        if len(self.complete) == self._max_messages:
+            raise OverflowError
+        self.is_reading, self.has_headers = True, False
+
+    def on_headers_complete(self) -> None:
+        """Note that the body follows."""
+        self.has_headers = True
+
+    def on_message_complete(self) -> None:
+        """Note that the request is complete."""
+        self.is_reading, self.size = False, 0
+        is_kept = self._parser.should_keep_alive() and self._parser.get_http_version() != "1.0"
+        self.complete.append((self._parser.get_method(), is_kept))
+
+
+class PreparedAnswer(Struct, frozen=True):
+    """A refusal without its date, its id and its length."""
+
+    head: bytes
+    body_start: bytes
+    body_end: bytes
+
+    def message(self, common: Sequence[tuple[bytes, bytes]], request_id: str, method: bytes, *, is_kept: bool) -> bytes:
+        """Return the refusal of one request, with the headers that are `common` to all responses."""
+        body = b"%b%b%b" % (self.body_start, request_id.encode(), self.body_end)
+        return b"%b%b%bx-request-id: %b\r\ncontent-length: %d\r\n%b\r\n%b" % (
+            STATUS_LINE[Unavailable.status],
+            b"".join(b"%b: %b\r\n" % line for line in common),
+            self.head,
+            request_id.encode(),
+            len(body),
+            b"" if is_kept else b"connection: close\r\n",
+            b"" if method == b"HEAD" else body,
+        )
+
+
+NO_ANSWER = PreparedAnswer(b"", b"", b"")
+
+
+class Held(Protocol):
+    """A connection whose refusal waits."""
+
+    def send_refusal(self) -> None:
+        """Send it now."""
+        ...
+
+
+class OverloadRefusals:
+    """What the connections of a server share to refuse requests: ranks, prepared answers, and their pace."""
+
+    def __init__(
+        self, load_shedder: LoadShedder, ranks: RequestRanks, problem_formats: Sequence[ProblemFormat] = ()
+    ) -> None:
+        self.ranks = ranks
+        self._formats = problem_formats
+        self._answers: dict[tuple[ProblemFormat | None, str, str], PreparedAnswer] = {}
+        self._load_shedder = load_shedder
+        self._paced_until = 0.0
+        self._left = self._ended = 0
+        self._held: deque[Held] = deque()
+
+    def answer_to(self, data: bytes, scheme: str) -> PreparedAnswer:
+        """Return the answer to a request that begins with `data`, in its language and in the format of its path."""
+        used = self._format_of(data) if self._formats else None
+        at = data.lower().find(b"\naccept-language:")
+        language = "zh" if at < 0 else _language(data[at + 17 : data.find(b"\r", at, at + 300)])
+        key = (used, language, scheme)
+        answer = self._answers.get(key)
+        if answer is None:
+            answer = self._answers[key] = _prepared(*key)
+        return answer
+
+    def _format_of(self, data: bytes) -> ProblemFormat | None:
+        path = data.split(b" ", 2)[1].partition(b"?")[0].decode("latin-1")
+        return next((one for one in self._formats if one.covers(path)), None)
+
+    def pace(self, connection: Held, now: float) -> bool:
+        """Return whether a refusal may be sent at once; if not, the connection is called in a moment."""
+        if now >= self._paced_until:
+            self._begin_pace(now)
+        if self._left > 0 and not self._held:
+            self._left -= 1
+            return True
+        if not self._held:
+            asyncio.get_running_loop().call_later(self._paced_until - now, self._release)
+        self._held.append(connection)
+        return False
+
+    def _begin_pace(self, now: float) -> None:
+        ended = self._load_shedder.ended
+        self._paced_until = now + PACE_SECONDS
+        self._left = max(LEAST_REFUSALS, REFUSALS_PER_REQUEST * (ended - self._ended))
+        self._ended = ended
+
+    def _release(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._begin_pace(loop.time())
+        while self._held and self._left > 0:
+            self._left -= 1
+            self._held.popleft().send_refusal()
+        if self._held:
+            loop.call_later(PACE_SECONDS, self._release)
+
+
+@lru_cache(maxsize=1_000)
+def _language(accept_language: bytes) -> str:
+    return preferred_language(accept_language.decode("latin-1").strip())
+
+
+def _prepared(used: ProblemFormat | None, language: str, scheme: str) -> PreparedAnswer:
+    problem = unavailable()
+    body: dict[str, Any] = used.body(problem, language, _ID) if used else problem.body(language, _ID)
+    start, _, end = msgspec.json.encode(body).partition(_ID.encode())
+    lines = [
+        (b"content-type", (used.media_type if used else PROBLEM_JSON).encode()),
+        (b"content-language", language.encode()),
+        (b"vary", b"Accept-Language"),
+        *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
+        *protective_headers((), scheme),
+    ]
+    return PreparedAnswer(b"".join(b"%b: %b\r\n" % line for line in lines), start, end)

@@ -1,0 +1,36 @@
+"""Long runs that go on where they stopped: what was found is kept until the rules, their code or their tests change."""
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.draws import SOAK
+
+FOLDERS = ("backend/rulebook", "rules", "tests/rulebook", "tests/rules")
+
+
+def kept(request: pytest.FixtureRequest, name: str, work: Callable[[], Any]) -> Any:  # noqa: ANN401  what work returns
+    """Return what `work` returns, as JSON; in `make soak`, what it returned in an earlier run of the same sources."""
+    known: Any = request.config.cache
+    key = f"soak/{_sources()}/{name}"
+    found = known.get(key, None) if SOAK else None
+    if found is None:
+        found = work()
+        if SOAK:
+            known.set(key, found)
+    return found
+
+
+@cache
+def _sources() -> str:
+    """Return a digest of all that such a run depends on."""
+    digest = hashlib.sha256()
+    for folder in FOLDERS:
+        for path in sorted(ROOT.joinpath(folder).rglob("*")):
+            if path.suffix in (".py", ".yaml", ".lark"):
+                digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
