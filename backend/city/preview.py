@@ -74,8 +74,8 @@ def previewed(
         elif facts is None:
             refused.append(NotPreviewed(name, NOT_STORED.format(where=_where(new, name))))
         elif asked:
-            names = ", ".join(f"{fact.name} ({fact.source})" for fact in asked)
-            refused.append(NotPreviewed(name, ASKED.format(where=_where(new, name), names=names)))
+            listed = ", ".join(f"{fact.name} ({fact.source})" for fact in asked)
+            refused.append(NotPreviewed(name, ASKED.format(where=_where(new, name), names=listed)))
         else:
             found.append((name, facts))
     refused += [NotPreviewed(name, REMOVED) for name in old.modules if name not in new.modules and not modules]
