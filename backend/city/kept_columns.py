@@ -1,6 +1,6 @@
 """Columns of everybody's facts that a process keeps, so that each further preview only counts.
 
-No store tells which documents changed since an instant, so the columns are read anew as a whole, next to the old ones,
+No store tells which documents changed since an instant, so all columns are read again, next to the old ones,
 and a preview says as of when they are. They hold all facts of a service, so that they answer every draft.
 """
 

@@ -19,6 +19,7 @@ from backend.city.service import Service, StoredFacts
 from backend.i18n import Text
 from backend.rulebook import Rulebook
 from backend.rulebook.language.types import microseconds
+from backend.rulebook.modules.declared_facts import declared_facts
 from backend.rulebook.preview.comparison import (
     NOTHING_BEFORE,
     Comparison,
@@ -39,7 +40,7 @@ from backend.rulebook.preview.report import (
     explained,
     module_preview,
 )
-from backend.rulebook.preview.tally import Tally
+from backend.rulebook.preview.tally import Edition, Tally
 from backend.store import Document, Part, Store
 
 Progress = Callable[[int], None]
@@ -62,7 +63,8 @@ def previewed(
     found: list[tuple[str, StoredFacts]] = []
     refused: list[NotPreviewed] = []
     for name in names:
-        facts = next((facts for facts in stored if name in facts.modules), None)
+        facts = next((facts for facts in stored if facts.covers(name)), None)
+        asked = declared_facts(new.modules[name].facts) if name in new.modules else ()
         if name not in new.modules:
             refused.append(NotPreviewed(name, REMOVED))
         elif name not in old.modules:
@@ -70,16 +72,31 @@ def previewed(
         elif old.modules[name].facts is not new.modules[name].facts:
             refused.append(NotPreviewed(name, OTHER_FACTS))
         elif facts is None:
-            refused.append(NotPreviewed(name, NOT_STORED))
+            refused.append(NotPreviewed(name, NOT_STORED.format(where=_where(new, name))))
+        elif asked:
+            listed = ", ".join(f"{fact.name} ({fact.source})" for fact in asked)
+            refused.append(NotPreviewed(name, ASKED.format(where=_where(new, name), names=listed)))
         else:
             found.append((name, facts))
     refused += [NotPreviewed(name, REMOVED) for name in old.modules if name not in new.modules and not modules]
     return found, refused
 
 
+def _where(rulebook: Rulebook, name: str) -> str:
+    """Return the file of a module below the folder of rules, and the line of its facts."""
+    lines = rulebook.texts[name].splitlines()
+    line = next((place for place, text in enumerate(lines, 1) if text.startswith("facts:")), 1)
+    return f"{name.replace('.', '/')}.yaml:{line}"
+
+
 NOT_STORED = Text(
-    zh="该模块的事实在每次决定时才取得，城市没有全部人员的存档，不能预览。",
-    en="Its facts are gathered for each decision and not stored for everybody, so nobody can be counted.",
+    zh="{where}：该模块的事实在每次决定时才取得，城市没有全部人员的存档，不能预览。",
+    en="{where}: its facts are gathered for each decision and not stored for everybody, so nobody can be counted.",
+)
+ASKED = Text(
+    zh="{where}：该模块自行声明的事实在申领时才询问或查询，城市没有全部人员的存档，不能预览：{names}。",
+    en="{where}: facts that it declares are asked or looked up when a person claims, and not stored for everybody, so"
+    " nobody can be counted: {names}.",
 )
 ADDED = Text(
     zh="新增的模块，目前没有人有结果，没有可以对照的变化。",
@@ -128,8 +145,10 @@ def subject_of(old: Rulebook, new: Rulebook, module: str, at: datetime, facts: S
 def means_of(facts: StoredFacts, subject: Subject) -> tuple[Means, str]:
     """Return how people are decided, and why not by machine code; compiles what is needed.
 
-    The reason is the missing library, or what columns cannot compute.
+    The reason is the missing library, or what columns cannot compute; "" if facts are derived from documents.
     """
+    if facts.derive is not None:
+        return "objects", ""
     try:
         from backend.city.preview_columns import prepare
     except ImportError as error:
@@ -184,8 +203,17 @@ async def count(
 
 
 async def _count_objects(store: Store, comparison: Comparison, facts: StoredFacts, documents: Sequence[Any]) -> None:
-    people = [getattr(document, facts.field) for document in documents]
-    codes = instant_codes(comparison, lambda edition, at: codes_of_objects(edition, people, at))
+    module = comparison.subject.module
+
+    def facts_at(edition: Edition, at: datetime) -> list[Any]:
+        return [facts.facts_of(document, module, edition.rulebook, at) for document in documents]
+
+    people = facts_at(comparison.new, comparison.subject.at)
+    codes = await asyncio.to_thread(
+        instant_codes,
+        comparison,
+        lambda edition, at: codes_of_objects(edition, people if facts.derive is None else facts_at(edition, at), at),
+    )
     names, group = _groups_of_objects(comparison, documents, people)
     worst = np.array([_worst(comparison, facts, document) for document in documents], dtype=np.int64)
     ids = [document.id for document in documents]
@@ -225,9 +253,14 @@ async def report_module(
     for person, cell in chosen:
         document = documents.get(person)
         if document is not None:  # else it ended meanwhile
-            held = getattr(document, facts.field)
             before, after = (
-                explained(edition, subject.module, held, subject.at) for edition in (subject.old, subject.new)
+                explained(
+                    edition,
+                    subject.module,
+                    facts.facts_of(document, subject.module, edition, subject.at),
+                    subject.at,
+                )
+                for edition in (subject.old, subject.new)
             )
             samples.append(Sample(person, cell.group, cell.again, before, after))
     title = facts.groups.title if facts.groups is not None else Text(zh="", en="")

@@ -8,6 +8,7 @@ import pkgutil
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
+from fnmatch import fnmatchcase
 from random import Random
 from types import ModuleType
 from typing import Any, TypeVar, cast
@@ -220,10 +221,15 @@ class PersonalData(Struct, frozen=True, kw_only=True):
     end: Callable[[City, Subject], Awaitable[list[OpenMatter]]] = _nothing_open
 
 
+DeriveFacts = Callable[[Any, str, Rulebook, datetime], Struct]
+"""Returns the facts that follow from a document for a module of a rulebook, at an instant."""
+
+
 class StoredFacts(Struct, frozen=True, kw_only=True):
     """Where a service keeps the facts of everybody, so that a preview can decide its `modules` for a whole city.
 
-    Documents of `kind` hold the facts in `field`. `history` names a list of earlier results and the field of its items
+    Names of modules may end in `*`. Documents of `kind` hold the facts in `field`, or `derive` returns those that
+    follow from a document. `history` names a list of earlier results and the field of its items
     that is the result, and `history_results` are its words. A result is worse if it is later in the module's order, or
     earlier. If the ids of the documents are those of Persons, people are counted `by_district` too.
     """
@@ -231,12 +237,21 @@ class StoredFacts(Struct, frozen=True, kw_only=True):
     kind: type[Document]
     modules: Sequence[str]
     field: str = "facts"
+    derive: DeriveFacts | None = None
     history: tuple[str, str] | None = None
     history_item: type[Struct] | None = None
     history_results: tuple[str, ...] = ()
     later_is_worse: bool = True
     groups: Groups | None = None
     by_district: bool = False
+
+    def covers(self, module: str) -> bool:
+        """Return whether the facts are those of a module."""
+        return any(fnmatchcase(module, name) for name in self.modules)
+
+    def facts_of(self, document: Any, module: str, rulebook: Rulebook, at: datetime) -> Any:  # noqa: ANN401  any facts
+        """Return the facts of a document for a module at an instant."""
+        return getattr(document, self.field) if self.derive is None else self.derive(document, module, rulebook, at)
 
 
 class Service(Struct, frozen=True, kw_only=True):

@@ -78,7 +78,7 @@ def test_kept_columns_count_what_reading_the_store_counts_for_every_draft(opened
 
 
 @pytest.mark.slow
-def test_columns_that_are_read_anew_have_who_came_and_who_changed(opened: Open) -> None:
+def test_columns_that_are_read_again_have_who_came_and_who_changed(opened: Open) -> None:
     subject = subjects()[0]
 
     async def run() -> tuple[Tally, Tally, Tally]:

@@ -239,9 +239,13 @@ def test_only_modules_that_differ_are_previewed_and_others_say_why() -> None:
 
 
 @pytest.mark.parametrize(
-    "stored", [(stored, module) for stored in STORED for module in stored.modules], ids=lambda pair: pair[1]
+    "stored",
+    [(stored, module) for stored in STORED if stored.derive is None for module in stored.modules],
+    ids=lambda pair: pair[1],
 )
-def test_every_module_of_stored_facts_is_previewed_by_machine_code(stored: tuple[StoredFacts, str]) -> None:
+def test_every_module_whose_facts_are_stored_is_previewed_by_machine_code(
+    stored: tuple[StoredFacts, str],
+) -> None:
     facts, module = stored
     assert means_of(facts, subject_of(RULEBOOK, RULEBOOK, module, NOW, facts)) == ("columns", "")
 

@@ -207,7 +207,7 @@ def _module_report(
     settings: Settings, facts: StoredFacts, subject: Subject, tally_of: TallyOf
 ) -> tuple[ModulePreview, datetime]:
     means, reason = means_of(facts, subject)
-    if means == "objects":
+    if reason:
         _warn(reason)
     tally, as_of = tally_of(facts, subject, means)
 
@@ -309,7 +309,7 @@ def _count_part(
         make_rulebook({name: SourceFile(name, text, []) for name, text in files.items()}, structs, zone)
         for files in texts
     )
-    facts = next(facts for facts in stored_facts_of(services) if module in facts.modules)
+    facts = next(facts for facts in stored_facts_of(services) if facts.covers(module))
 
     def progress(people: int) -> None:
         with _counted[0].get_lock():

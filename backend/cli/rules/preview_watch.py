@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from datetime import UTC, datetime
@@ -31,18 +32,18 @@ if TYPE_CHECKING:
 
 LEAST_PAUSE_SECONDS = 10.0
 SHARE_OF_TIME = 0.1
-"""The share of the time in which facts are read anew, at most; the rest is left to the city."""
+"""The share of the time in which facts are read again, at most; the rest is left to the city."""
 
 READING = Text(zh="正在读入全市的事实……", en="reading everybody's facts ...")
 KEPT = Text(
     zh="数据截至{at}；{people}人，占用内存{megabytes} MB；本次统计{milliseconds}毫秒",
     en="records as of {at}; {people} people in {megabytes} MB of memory; counted in {milliseconds} ms",
 )
-NOT_READ = Text(zh="未能重新读入，沿用原有数据：{reason}", en="not read anew, the old records stay: {reason}")
+NOT_READ = Text(zh="未能重新读入，沿用原有数据：{reason}", en="could not read the records again: {reason}")
 
 
 class KeptInMemory:
-    """Columns of the facts that previews asked for, which a thread reads anew again and again."""
+    """Columns of the facts that previews asked for, which a thread keeps up to date."""
 
     def __init__(self, settings: Settings, pause_seconds: float = LEAST_PAUSE_SECONDS) -> None:
         self.settings = settings
@@ -58,7 +59,7 @@ class KeptInMemory:
             threading.Thread(target=self._keep_up, args=(facts, struct), daemon=True).start()
         kept = self.columns[struct]
         began = time.perf_counter()
-        tally = kept.count(subject)
+        tally = kept.count(subject, os.cpu_count() or 1)
         text = KEPT.format(
             at=f"{kept.as_of.astimezone(subject.new.time_zone):%H:%M:%S}",
             people=f"{tally.people:,}",

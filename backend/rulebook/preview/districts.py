@@ -1,7 +1,7 @@
 """People by district, without telling what happens to one of them.
 
-A report is read by many, and a district with two people who turn red names them to their neighbours. So counts from one
-to four are hidden, and one more of the same column if a hidden one could be computed from the sum of the city.
+A report is read by many, and a district with two people who turn red names them to their neighbours. So a count of one
+to four is hidden, and one more of the same column if a hidden one could be computed from the sum of the city.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from backend.i18n import Text
 from backend.rulebook import Rulebook
@@ -101,7 +101,7 @@ class ModulePreview(Struct, frozen=True, kw_only=True):
     rules: list[RuleChange]
     group_title: Text
     groups: list[GroupCount]
-    districts: list[DistrictCount]
+    districts: list[DistrictCount] = field(default_factory=list[DistrictCount])
     days: list[DayCount]
     later: list[LaterLaw]
     samples: list[Sample]
@@ -117,13 +117,13 @@ class NotPreviewed(Struct, frozen=True):
 class PreviewReport(Struct, frozen=True, kw_only=True):
     """What a draft would change for everybody at an instant; nobody was changed by asking.
 
-    Everything that was stored by `as_of` is counted.
+    Everything that was stored by `as_of` is counted; reviews of earlier editions do not say it, nor the districts.
     """
 
     old: str
     new: str
     at: datetime
-    as_of: datetime
+    as_of: datetime | None = None
     seconds: float
     modules: list[ModulePreview]
     not_previewed: list[NotPreviewed]

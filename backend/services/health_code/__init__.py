@@ -40,13 +40,14 @@ service = Service(
     stored_facts=[
         StoredFacts(
             kind=HealthRecord,
-            modules=[COLOUR, FRAME],
+            modules=[COLOUR],
             history=("history", "colour"),
             history_item=ColourChange,
             history_results=get_args(Colour),
             groups=AGES,
             by_district=True,
-        )
+        ),
+        StoredFacts(kind=HealthRecord, modules=[FRAME], later_is_worse=False, groups=AGES, by_district=True),
     ],
     roles=["gate", "health_officer", "health_approver", "operator"],
     acts={

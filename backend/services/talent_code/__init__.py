@@ -5,9 +5,10 @@ Read `facts` (what the rules may use) and `model` first; then `registries`, `rev
 last `api`.
 """
 
-from backend.city.service import CodeFormat, Service, routes_of
+from backend.city.service import CodeFormat, Service, StoredFacts, routes_of
 from backend.codes.signed_code import CodeClaims
 from backend.i18n import Text
+from backend.rulebook.preview.groups import Groups
 from backend.services.talent_code.api import bank, citizen, explanations, officer, partner
 from backend.services.talent_code.code import AUDIENCE, SIGN
 from backend.services.talent_code.decisions import claim_decisions, class_decisions
@@ -17,9 +18,12 @@ from backend.services.talent_code.model.claim import Budget, Claim
 from backend.services.talent_code.model.redemption import Usage
 from backend.services.talent_code.model.talent import Talent
 from backend.services.talent_code.personal_data import personal_data
-from backend.services.talent_code.present_facts import present_facts
+from backend.services.talent_code.present_facts import present_facts, stored_benefit_facts, stored_class_facts
 from backend.services.talent_code.rule_modules import CLASS_MODULE, RULE_MODULES
 from backend.services.talent_code.synthetic import synthesize
+
+AGES = Groups(title=Text(zh="年龄", en="age"), born="born_at", ages=(30, 35, 45, 60))
+"""The ages by which a preview counts talents; programmes set limits at some of them."""
 
 service = Service(
     name="talent_code",
@@ -42,6 +46,23 @@ service = Service(
     demo=demo,
     decisions={CLASS_MODULE: class_decisions, f"{BenefitTerms.module_prefix}*": claim_decisions},
     personal_data=personal_data,
+    stored_facts=[
+        StoredFacts(
+            kind=Talent,
+            modules=[CLASS_MODULE],
+            derive=stored_class_facts,
+            later_is_worse=False,
+            groups=AGES,
+            by_district=True,
+        ),
+        StoredFacts(
+            kind=Talent,
+            modules=[f"{BenefitTerms.module_prefix}*"],
+            derive=stored_benefit_facts,
+            groups=AGES,
+            by_district=True,
+        ),
+    ],
     present_facts=present_facts,
     routes=routes_of(citizen, explanations, partner, officer, bank),
     documents=[Talent, Claim, Budget, Usage],

@@ -1,10 +1,13 @@
 """People are counted by district, and no count points to one of them."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
 from backend.rulebook.preview.districts import MAX_DISTRICTS, DistrictCount, district_counts
+from backend.rulebook.preview.report import ModulePreview, PreviewReport
 from backend.rulebook.preview.tally import COUNTED, Counted
 
 Row = tuple[str, int, int, int, int]
@@ -49,6 +52,14 @@ def test_a_city_of_many_districts_lists_the_most_concerned_and_adds_up_the_other
     rows = counted((f"{place:06}", 10, place + 5, 0, 0) for place in range(MAX_DISTRICTS + 3))
     assert len(rows) == MAX_DISTRICTS + 1
     assert (rows[-1].district, rows[-1].people, rows[-1].worse) == ("*", 30, 5 + 6 + 7)
+
+
+def test_a_preview_of_an_earlier_edition_is_still_read() -> None:
+    made = datetime(2026, 11, 1, tzinfo=UTC).isoformat()
+    report: dict[str, object] = {"old": "a", "new": "b", "at": made, "seconds": 1.0, "modules": [], "not_previewed": []}
+    assert msgspec.convert(report, PreviewReport).as_of is None
+    fields = {one.name: one for one in msgspec.structs.fields(ModulePreview)}
+    assert not fields["districts"].required
 
 
 def test_people_whose_district_nobody_knows_make_no_table() -> None:
