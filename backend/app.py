@@ -168,8 +168,7 @@ def create_app(
     admission = open_admission(city)
     app.state.access = Access(settings, city.keys, city.clock, admission, city.ended_tokens)
     app.state.standings = Standings(_find_standing(parts.services, current_city), city.clock)
-    app.state.load_shedder = load_shedder
-    app.state.access_log = access_log
+    app.state.load_shedder, app.state.access_log = load_shedder, access_log
     formats = app.state.problem_formats
     app.state.overload_refusals = OverloadRefusals(load_shedder, request_ranks(app, formats), formats)
     return app
