@@ -170,8 +170,7 @@ def create_app(
     app.state.standings = Standings(_find_standing(parts.services, current_city), city.clock)
     app.state.load_shedder = load_shedder
     app.state.access_log = access_log
-    formats = app.state.problem_formats
-    app.state.overload_refusals = OverloadRefusals(load_shedder, request_ranks(app, formats), formats)
+    app.state.overload_refusals = OverloadRefusals(load_shedder, request_ranks(app), app.state.problem_formats)
     return app
 
 
