@@ -168,9 +168,9 @@ def create_app(
     admission = open_admission(city)
     app.state.access = Access(settings, city.keys, city.clock, admission, city.ended_tokens)
     app.state.standings = Standings(_find_standing(parts.services, current_city), city.clock)
-    app.state.load_shedder, app.state.access_log = load_shedder, access_log
-    formats = app.state.problem_formats
-    app.state.overload_refusals = OverloadRefusals(load_shedder, request_ranks(app, formats), formats)
+    app.state.load_shedder = load_shedder
+    app.state.access_log = access_log
+    app.state.overload_refusals = OverloadRefusals(load_shedder, request_ranks(app), app.state.problem_formats)
     return app
 
 

@@ -3,7 +3,7 @@
 The ranks are those of the routes: their declared priority, and the audience of their guards.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
@@ -21,12 +21,12 @@ _MAX_PARAMETERS = 6
 """How many last parts of a path may be parameters."""
 
 
-def request_ranks(app: Litestar, problem_formats: Iterable[ProblemFormat]) -> RequestRanks:
+def request_ranks(app: Litestar) -> RequestRanks:
     """Return the ranks of an application's routes. A template counts as its part before the first parameter.
 
     Paths with a format of Problems of their own are for connected systems.
     """
-    formats = list(problem_formats)
+    formats: Sequence[ProblemFormat] = app.state.problem_formats
     ranks: dict[bytes, Rank | None] = {}
     for route in app.routes:
         for handler in route.route_handlers if isinstance(route, HTTPRoute) else ():
