@@ -88,7 +88,7 @@ def test_check_counts_valid_rules() -> None:
 def test_check_shows_each_fault_and_exits_with_one(wrong: Path) -> None:
     for found in (run("check", str(wrong)), run("check", folder=wrong)):
         assert found.exit_code == 1
-        assert "frame.yaml:16:22: R036 unknown field 'dozes' of HealthFacts" in found.output
+        assert "frame.yaml:18:22: R036 unknown field 'dozes' of HealthFacts" in found.output
         assert "= did you mean 'doses'?" in found.output
         assert "Error: 1 fault in the rules; see docs/rules/checks.md#r036" in found.output
 
@@ -190,7 +190,7 @@ def test_explain_shows_the_number_that_a_module_returns(rent: Path) -> None:
     master = '{born_at: "2000-01-01T00:00:00+08:00", degree: master}'
     arguments = ("--facts", "-", "--at", "2022-05-20T12:00:00+08:00")
     found = run("explain", "talent_code.rent", *arguments, given=master, folder=rent.parents[1])
-    assert found.output.startswith("talent_code.rent at 2022-05-20T12:00:00+08:00: 1000000 by graduate\n")
+    assert found.output.startswith("talent_code.rent at 2022-05-20T12:00:00+08:00: 10,000 yuan by graduate\n")
     assert "✓ graduate → rent_fen\n" in found.output
 
 

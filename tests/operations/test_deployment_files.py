@@ -18,7 +18,8 @@ from backend.store import HASHED_ID
 
 ROOT = Path(__file__).parents[2]
 OPERATING = (ROOT / "docs" / "operating.md").read_text()
-GUIDES = "\n".join(path.read_text() for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PAGES = [path for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")] if path.name != "CHANGELOG.md"]
+GUIDES = "\n".join(path.read_text() for path in PAGES)
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 SETTINGS = {f"{PREFIX}{name.upper()}" for name in Settings.__struct_fields__}
 
