@@ -12,7 +12,7 @@ from backend.cli.errors import load_settings
 from backend.cli.language import AuthorCommand, AuthorError, AuthorOption, language
 from backend.cli.rules.explain import read_facts
 from backend.cli.rules.instants import instant
-from backend.cli.rules.loading import load, needed_modules, unknown_module
+from backend.cli.rules.loading import OTHER_RULES, load, needed_modules, unknown_module
 from backend.i18n import Text
 from backend.rulebook import CASES, read_file
 from backend.rulebook.modules.case_reader import read_cases
@@ -85,14 +85,7 @@ _UNCHANGED = Text(zh="{path} 未改动", en="{path} was not changed")
     help="Append the case to the module's file of cases.",
     zh="追加到模块的案例文件。",
 )
-@click.option(
-    "--rules",
-    "folder",
-    cls=AuthorOption,
-    type=click.Path(path_type=Path),
-    help="Use the rules in this folder instead.",
-    zh="改用该文件夹中的规则。",
-)
+@OTHER_RULES
 def case(
     module: str,
     given: TextIO,

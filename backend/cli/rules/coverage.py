@@ -13,7 +13,7 @@ from rich.cells import cell_len
 
 from backend.cli.errors import load_settings, report_errors
 from backend.cli.language import AuthorCommand, AuthorError, AuthorOption, language
-from backend.cli.rules.loading import needed_modules, unknown_module
+from backend.cli.rules.loading import OTHER_RULES, needed_modules, unknown_module
 from backend.cli.rules.printed_law import law_document, printed_law
 from backend.cli.rules.watch import WATCH, watch_rules
 from backend.i18n import Text
@@ -75,14 +75,7 @@ _MISSING: dict[Kind, Text] = {
     zh="逐条显示文件的条文及写入它的规则。",
 )
 @click.option("--json", "as_json", cls=AuthorOption, is_flag=True, help="Print JSON.", zh="输出JSON。")
-@click.option(
-    "--rules",
-    "folder",
-    cls=AuthorOption,
-    type=click.Path(path_type=Path),
-    help="Use the rules in this folder instead.",
-    zh="改用该文件夹中的规则。",
-)
+@OTHER_RULES
 def coverage(
     module: str | None, least: float | None, *, law: bool, as_json: bool, watch: bool, folder: Path | None
 ) -> None:

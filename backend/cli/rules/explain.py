@@ -13,7 +13,7 @@ import msgspec
 from backend.cli.errors import load_settings
 from backend.cli.language import AuthorCommand, AuthorError, AuthorOption, language
 from backend.cli.rules.instants import instant
-from backend.cli.rules.loading import load, needed_modules, rulebook_in_force, unknown_module
+from backend.cli.rules.loading import OTHER_RULES, load, needed_modules, rulebook_in_force, unknown_module
 from backend.cli.rules.printed_explanation import Printer
 from backend.i18n import Text
 from backend.rulebook.explanation.details import explanation_details
@@ -66,14 +66,7 @@ _ZH = """说明 MODULE（如 health_code.colour）对给定事实的决定、理
     help="Use the rules in force on this day (default: the day of --at).",
     zh="使用这一天有效的规则（默认：--at 当天）。",
 )
-@click.option(
-    "--rules",
-    "folder",
-    cls=AuthorOption,
-    type=click.Path(path_type=Path),
-    help="Use the rules in this folder instead.",
-    zh="改用此文件夹中的规则。",
-)
+@OTHER_RULES
 @click.option(
     "--rule",
     "only_rule",

@@ -11,7 +11,7 @@ from msgspec.structs import asdict
 
 from backend.cli.errors import load_settings
 from backend.cli.language import AuthorCommand, AuthorOption, language
-from backend.cli.rules.loading import load, needed_modules, unknown_module
+from backend.cli.rules.loading import OTHER_RULES, load, needed_modules, unknown_module
 from backend.rulebook.editor.functions import FUNCTIONS, VARIABLES
 from backend.rulebook.editor.reference import Fact, list_facts, parameter_values
 from backend.rulebook.needs import facts_of
@@ -33,14 +33,7 @@ if TYPE_CHECKING:
 )
 @click.argument("module", required=False)
 @click.option("--json", "as_json", is_flag=True, cls=AuthorOption, help="Print JSON.", zh="输出 JSON。")
-@click.option(
-    "--rules",
-    "folder",
-    cls=AuthorOption,
-    type=click.Path(path_type=Path),
-    help="Use the rules in this folder instead.",
-    zh="改用该文件夹中的规则。",
-)
+@OTHER_RULES
 def facts(module: str | None, *, as_json: bool, folder: Path | None) -> None:
     """List what rules may read, with meaning, unit, words and bounds, in Chinese and English.
 

@@ -11,7 +11,7 @@ import click
 
 from backend.city.rule_modules import discover_rule_modules
 from backend.cli.errors import report_errors
-from backend.cli.language import AuthorError, language
+from backend.cli.language import AuthorError, AuthorOption, language
 from backend.i18n import Text
 from backend.rulebook import load_rulebook
 from backend.rulebook.modules.cases import FailedCase, FailedCases, run_cases
@@ -25,6 +25,14 @@ if TYPE_CHECKING:
     from backend.store import Store
 
 FOLDER = click.argument("folder", required=False, type=click.Path(path_type=Path))
+OTHER_RULES = click.option(
+    "--rules",
+    "folder",
+    cls=AuthorOption,
+    type=click.Path(path_type=Path),
+    help="Use the rules in this folder instead.",
+    zh="改用该文件夹中的规则。",
+)
 
 
 def load(settings: Settings, folder: Path | None, *, strict: bool) -> Rulebook:
