@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import ClassVar
 from zoneinfo import ZoneInfo
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from backend.city.audit_log import UNLOGGED, Act, AuditedDocument, city_act, with_act
@@ -31,7 +31,8 @@ class RulebookRelease(AuditedDocument, kw_only=True):
     """The files of a rulebook, by module; `id` is the rulebook's digest. It never changes.
 
     `author` and `author_person` are the ids of the account that submitted it and of its Person; they are empty for a
-    release of a command on the city's machine.
+    release of a command on the city's machine. `claims` are what its author claims of the modules, as texts by module;
+    the digest does not name them.
     """
 
     collection: ClassVar[str] = "rulebook_releases"
@@ -48,6 +49,7 @@ class RulebookRelease(AuditedDocument, kw_only=True):
     author: str = ""
     author_person: str = ""
     note: str = ""
+    claims: dict[str, str] = field(default_factory=dict[str, str])
 
 
 class Activation(Struct, frozen=True):
@@ -117,11 +119,13 @@ async def store_release(
     *,
     author: Caller | None = None,
     note: str = "",
+    claims: Mapping[str, SourceFile] | None = None,
     act: Act | None = None,
 ) -> RulebookRelease:
     """Store a checked rulebook as a release, with its act, and return it.
 
-    A rulebook that is a release already keeps its author and note. Without an act, the city itself published it.
+    A rulebook that is a release already keeps its author, note and claims. Without an act, the city itself published
+    it.
     """
     release = RulebookRelease(
         id=rulebook.digest,
@@ -131,6 +135,7 @@ async def store_release(
         author=author.account_id if author is not None else "",
         author_person=(author.citizen_id if author is not None else None) or "",
         note=note,
+        claims={name: file.text for name, file in (claims or {}).items()},
     )
     return await insert_or_get(store, with_act(release, act or city_act("rules.published", rulebook.digest, now)))
 

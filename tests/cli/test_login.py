@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 from backend.city.service import City
 from backend.cli.in_city import run_in_city
 from backend.cli.main import chengma
+from backend.rulebook.prover import is_installed
 from backend.services.account.demo import enter_demo_staff
 from tests.cli.command import running
 from tests.conftest import ROOT
@@ -110,12 +111,22 @@ def staff(office: Office) -> dict[str, Result]:
     return {phone: office.login(phone) for phone in (AUTHOR, APPROVER, CITIZEN)}
 
 
+CLAIM = """\
+  - id: own
+    name: {zh: 最多五折, en: Half price at most}
+    always: new.result <= 50
+    source: "assumption [A]: a claim of this draft alone"
+"""
+
+
 def draft(folder: Path, reason: str) -> Path:
     shutil.copytree(ROOT / "rules", folder)
     transport = folder / "talent_code" / "benefits" / "transport.yaml"
     text = transport.read_text(encoding="utf-8")
     assert "You have no talent class" in text
     transport.write_text(text.replace("You have no talent class", reason), encoding="utf-8")
+    with transport.with_name("transport.claims.yaml").open("a", encoding="utf-8") as claims:
+        claims.write(CLAIM)
     return folder
 
 
@@ -160,6 +171,8 @@ def test_rules_are_released_by_one_person_and_approved_and_activated_by_another(
         "~ reason's wording otherwise: 您目前没有人才类别 / You have no talent class → 您目前没有人才类别 / one"
         in seen.output
     )
+    assert "talent_code.benefits.transport own: holds" in seen.output or not is_installed()
+    assert seen.output.count("\n  a claim of the author\n") == is_installed(), "the others are the city's own"
     assert f"chengma rules activate {first}" in seen.output
     assert office.run(APPROVER, "rules", "activate", first).output == f"{first} is in force.\n"
 

@@ -178,6 +178,8 @@ def _lines(result: ClaimResult, language: str) -> list[str]:
     answer = _ANSWERS[result.answer].in_language(language)
     lines = [f"{result.module} {result.claim}: {answer} ({result.seconds:.1f} s)"]
     lines.append(f"  {result.name.in_language(language)}")
+    if result.by_author:
+        lines.append("  " + Text(zh="编制人随规则提交的主张", en="a claim of the author").in_language(language))
     if result.answer == "holds":
         lines.append(f"  {_extent(result).in_language(language)}")
     lines += [f"  {reason.in_language(language)}" for reason in result.left_out]

@@ -21,9 +21,13 @@ from backend.cli.rules.loading import FOLDER, count_rules, test_folder
 from backend.cli.rules.review import print_review
 from backend.i18n import Text
 from backend.rulebook import read_rules
+from backend.rulebook.prover.standing import read_standing_claims
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from backend.cli.api import Api
+    from backend.rulebook import SourceFile
 
 RELEASES = "/v1/rulebook-releases"
 MAX_WAIT_SECONDS = 600
@@ -34,9 +38,9 @@ DIGEST = click.argument("digest")
 
 @click.command(
     cls=AuthorCommand,
-    zh="""把 FOLDER 中的规则模块提交为一个版本，之后由另一人批准并施行。
+    zh="""把 FOLDER 中的规则模块和主张提交为一个版本，之后由另一人批准并施行。
 
-先检查规则并运行案例。版本以编号命名，不再改变。""",
+先检查规则并运行案例；主张由系统在审查时证明。版本以编号命名，不再改变。""",
 )
 @FOLDER
 @click.option(
@@ -47,17 +51,19 @@ DIGEST = click.argument("digest")
     zh="为什么修改规则；不写姓名。",
 )
 def release(folder: Path | None, note: str) -> None:
-    """Submit the rule modules in FOLDER as a release, which another person may then approve and activate.
+    """Submit the rule modules and claims in FOLDER as a release, which another person may then approve and activate.
 
-    They are checked and their cases are run first. The release is named by its digest and never changes.
+    The modules are checked and their cases are run first; the server proves the claims when it makes the review. The
+    release is named by its digest and never changes.
     """
     settings = load_settings()
     where = folder or Path(settings.rules)
     rulebook, cases = test_folder(settings, where)
     with report_errors():
-        files = {Path(file.path).relative_to(where).as_posix(): file.text for file in read_rules(where).values()}
+        files = _texts(where, read_rules(where).values())
+        claims = _texts(where, (file for file, _ in read_standing_claims(where, rulebook).values()))
     with signed_in(settings) as api:
-        found = api.send("POST", RELEASES, {"files": files, "note": note})
+        found = api.send("POST", RELEASES, {"files": files, "claims": claims, "note": note})
         missing = sorted(_modules_in_force(api) - set(rulebook.modules))
     short = found["digest"][:16]
     rules = count_rules(rulebook)
@@ -206,6 +212,11 @@ def log() -> None:
                 "No release has been submitted: each process uses its own folder of rules.",
             )
         )
+
+
+def _texts(folder: Path, files: Iterable[SourceFile]) -> dict[str, str]:
+    """Return the texts of files by their paths below the folder."""
+    return {Path(file.path).relative_to(folder).as_posix(): file.text for file in files}
 
 
 def _modules_in_force(api: Api) -> set[str]:

@@ -38,7 +38,7 @@ class ClaimResult(Struct, frozen=True):
 
     `lists` are the greatest lengths of the lists of the facts that were tried. If `complete`, no longer list can change
     the answer. `left_out` says what the prover does not know. `fails` is the author's reason why the claim is known not
-    to hold.
+    to hold. `by_author` says that the author of a release submitted the claim with it, so it is none of the city's.
     """
 
     module: str
@@ -51,6 +51,7 @@ class ClaimResult(Struct, frozen=True):
     seconds: float
     counterexample: Counterexample | None = None
     fails: str | None = None
+    by_author: bool = False
 
     @property
     def as_expected(self) -> bool:

@@ -39,6 +39,12 @@ class InvalidRules(Problem):
     status, title_zh = 422, "规则有误"
 
 
+class OtherClaims(Problem):
+    """The same rules are a release already, with other claims. A release never changes, so nothing was stored."""
+
+    status, title_zh = 409, "主张与已提交的不同"
+
+
 class OwnRelease(Problem):
     """The caller submitted this release; another person must approve it and put it in force."""
 

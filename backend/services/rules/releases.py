@@ -29,6 +29,7 @@ from backend.services.rules.model import (
     ActivationScheduled,
     InvalidRules,
     NothingScheduled,
+    OtherClaims,
     PartName,
     RulebookApproval,
     RulebookReview,
@@ -49,30 +50,43 @@ from backend.store.update import insert_or_get, retry_on_conflict
 PAGE = 20
 
 
-async def check_rules(city: City, texts: Mapping[str, str]) -> Rulebook:
-    """Check the texts of rule modules, by path, as `chengma rules check` does. Raises InvalidRules."""
-    files = _source_files(texts)
-    try:
-        return await asyncio.to_thread(_checked_rulebook, city, files)
-    except InvalidRulebook as error:
-        raise InvalidRules(
-            zh="规则未通过检查，请按所列文件和行列修改后重新提交。",
-            en="The rules have faults; please correct them where `errors` says, and submit them again.",
-            errors=errors_of(error.faults, "/files/"),
-        ) from error
+async def check_rules(city: City, texts: Mapping[str, str], claims: Mapping[str, str]) -> Rulebook:
+    """Check the texts of rule modules and of the claims about them, both by path, as `chengma rules check` does.
 
-
-async def submit_release(city: City, caller: Caller, texts: Mapping[str, str], note: str) -> RulebookRelease:
-    """Check rule modules, store them as a release, and have it reviewed against the one in force.
-
-    The digest is that of the same files in a folder. Modules that are a release already keep its author and note.
-    Raises InvalidRules.
+    Nothing is proved. Raises InvalidRules.
     """
-    rulebook = await check_rules(city, texts)
+    from backend.rulebook.prover.standing import read_claim_files  # not needed to start a process
+
+    try:
+        rulebook = await asyncio.to_thread(_checked_rulebook, city, _source_files(texts))
+    except InvalidRulebook as error:
+        raise _invalid_rules(error, "/files/") from error
+    try:
+        await asyncio.to_thread(read_claim_files, _source_files(claims), rulebook)
+    except InvalidRulebook as error:
+        raise _invalid_rules(error, "/claims/") from error
+    return rulebook
+
+
+async def submit_release(
+    city: City, caller: Caller, texts: Mapping[str, str], claims: Mapping[str, str], note: str
+) -> RulebookRelease:
+    """Check rule modules and claims, store them as a release, and have it reviewed against the one in force.
+
+    The digest is that of the same modules in a folder. Modules that are a release already keep its author, note and
+    claims. Raises InvalidRules, or OtherClaims if there are claims and they are not those of the release.
+    """
+    rulebook = await check_rules(city, texts, claims)
     hashed = city.encryption.digest("reason", note)
     act = new_act(city, caller, "author", "rules.published", rulebook.digest, hashed)
-    files = _source_files(texts)
-    release = await store_release(city.store, files, rulebook, act.at, author=caller, note=note, act=act)
+    files, about = _source_files(texts), _source_files(claims)
+    release = await store_release(city.store, files, rulebook, act.at, author=caller, note=note, claims=about, act=act)
+    if about and release.claims != {name: file.text for name, file in about.items()}:
+        raise OtherClaims(
+            zh="同样的规则已经提交过，随附的主张与此不同。已提交的版本不再改变，请使用原来的版本。",
+            en="These rules are a release already, with other claims. A release never changes; please use that one.",
+            digest=release.id,
+        )
     await request_review(city, release.id)
     return release
 
@@ -211,6 +225,14 @@ async def _check_usable(city: City, digest: str) -> None:
 def _source_files(texts: Mapping[str, str]) -> dict[str, SourceFile]:
     sources = [SourceFile(path, texts[path], []) for path in sorted(texts, key=PurePath)]
     return {module_name(Path(), source): source for source in sources}
+
+
+def _invalid_rules(error: InvalidRulebook, pointer_prefix: str) -> InvalidRules:
+    return InvalidRules(
+        zh="规则未通过检查，请按所列文件和行列修改后重新提交。",
+        en="The rules have faults; please correct them where `errors` says, and submit them again.",
+        errors=errors_of(error.faults, pointer_prefix),
+    )
 
 
 def _checked_rulebook(city: City, files: Mapping[str, SourceFile]) -> Rulebook:

@@ -303,9 +303,9 @@ def test_a_killed_process_leaves_no_release_approval_or_activation_without_its_a
         opened = open_city(settings, discover_services(), discover_integrations(settings.integrations), clock=clock)
         killing = KillingStore(opened.store)
         city = replace(opened, store=killing)
-        checked = await check_rules(city, edition("All is well"))
+        checked = await check_rules(city, edition("All is well"), {})
 
-        async def check_once(_city: City, _texts: Mapping[str, str]) -> Rulebook:
+        async def check_once(_city: City, *_texts: Mapping[str, str]) -> Rulebook:
             return checked
 
         monkeypatch.setattr("backend.services.rules.releases.check_rules", check_once)
@@ -333,7 +333,7 @@ async def publish(city: City) -> None:
     """Submit, review, approve and activate the rules, as two people and the server do."""
     author = Caller("author", "s", "author's person", ("author",), level=3)
     approver = Caller("approver", "s", "approver's person", ("approver",), level=3)
-    release = await submit_release(city, author, edition("All is well"), "新规定")
+    release = await submit_release(city, author, edition("All is well"), {}, "新规定")
     await complete_review(city, await request_review(city, release.id))
     review = await request_review(city, release.id)
     acknowledged: dict[PartName, str] = {part.name: "暂不需要" for part in review.parts if part.failure is not None}

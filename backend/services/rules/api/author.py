@@ -17,7 +17,7 @@ from backend.services.rules.api.schemas import (
     RulesToCheck,
     release_summary,
 )
-from backend.services.rules.model import InvalidRules
+from backend.services.rules.model import InvalidRules, OtherClaims
 from backend.services.rules.releases import check_rules, submit_release
 
 author = role_guard("author")
@@ -27,20 +27,21 @@ author = role_guard("author")
 async def check_draft(data: JSONBody[RulesToCheck], city: NamedDependency[City]) -> CheckedRules:
     """Check all rule modules of a draft as `chengma rules check` does, and compare them with the rules in force.
 
-    Nothing is stored.
+    The claims about them are checked as well, but not proved. Nothing is stored.
     """
-    rulebook = await check_rules(city, data.files)
+    rulebook = await check_rules(city, data.files, data.claims)
     return CheckedRules(rulebook.digest, await asyncio.to_thread(diff_rulebooks, city.rulebook, rulebook))
 
 
-@post("/v1/rulebook-releases", guards=[author], problems=(InvalidRules,))
+@post("/v1/rulebook-releases", guards=[author], problems=(InvalidRules, OtherClaims))
 async def submit_rules(
     data: JSONBody[ReleaseSubmission], request: CitizenRequest, city: NamedDependency[City]
 ) -> ReleaseSummary:
     """Submit all rule modules as a release, which another person may then approve and put in force.
 
-    They are checked as `chengma rules check` does. A release is immutable and named by its digest; modules that are one
-    already keep its author and note. The server then makes the review that the approver reads.
+    They are checked as `chengma rules check` does. A release is immutable and named by the digest of its modules;
+    modules that are one already keep its author, note and claims, and other claims are refused. The server then makes
+    the review that the approver reads, and proves the claims in it.
     """
-    release = await submit_release(city, request.user, data.files, data.note)
+    release = await submit_release(city, request.user, data.files, data.claims, data.note)
     return release_summary(release, await read_pointer(city.store), city.now())

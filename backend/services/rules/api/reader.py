@@ -31,7 +31,7 @@ async def show_releases(city: NamedDependency[City], cursor: FromQuery[str | Non
 
 @get("/v1/rulebook-releases/{digest:str}", guards=[reader])
 async def show_release(city: NamedDependency[City], digest: FromPath[str]) -> ReleaseDetails:
-    """Show a release with the text of its rule modules, and when it was in force."""
+    """Show a release with the texts of its rule modules and claims, and when it was in force."""
     return release_details(await find_release(city, digest), await read_pointer(city.store), city.now())
 
 

@@ -22,6 +22,15 @@ RulePath = Annotated[
     ),
 ]
 Files = Annotated[dict[RulePath, str], Meta(min_length=1, max_length=MAX_FILES)]
+ClaimsPath = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9_-]{1,64}(/[A-Za-z0-9_-]{1,64}){0,4}\.claims\.yaml$",
+        max_length=337,
+        description="the path of the claims about a rule module, such as `health_code/colour.claims.yaml`",
+    ),
+]
+Claims = Annotated[dict[ClaimsPath, str], Meta(max_length=MAX_FILES)]
 Note = Annotated[str, Meta(min_length=2, max_length=500, description="why the rules change; names nobody")]
 Reason = Annotated[
     str, Meta(min_length=2, max_length=500, description="why the part can be done without; names nobody")
@@ -30,9 +39,10 @@ Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256, hex
 
 
 class RulesToCheck(Struct, forbid_unknown_fields=True):
-    """All rule modules of a draft, as text by path. Nothing is stored."""
+    """All rule modules of a draft and the claims about them, as text by path. Nothing is stored."""
 
     files: Files
+    claims: Claims = {}
 
 
 class CheckedRules(Struct, frozen=True):
@@ -43,10 +53,14 @@ class CheckedRules(Struct, frozen=True):
 
 
 class ReleaseSubmission(Struct, forbid_unknown_fields=True):
-    """All rule modules of the city, as text by path, and why they change. A release is always whole."""
+    """All rule modules of the city, as text by path, and why they change. A release is always whole.
+
+    `claims` say what must be true of everybody under these rules; the review proves those about changed modules.
+    """
 
     files: Files
     note: Note
+    claims: Claims = {}
 
 
 class ApprovalRequest(Struct, forbid_unknown_fields=True):
@@ -77,7 +91,7 @@ class ReleaseSummary(Struct, frozen=True):
 
 
 class ReleaseDetails(Struct, frozen=True):
-    """A release with the text of each rule module, by module, and when it was in force."""
+    """A release with the text of each rule module and of its author's claims, by module, and when it was in force."""
 
     digest: Digest
     published: datetime
@@ -87,6 +101,7 @@ class ReleaseDetails(Struct, frozen=True):
     scheduled: datetime | None
     periods: "list[ActivationPeriod]"
     files: dict[str, str]
+    claims: dict[str, str]
 
 
 class ReleaseList(Struct, frozen=True):
@@ -160,7 +175,15 @@ def release_details(release: RulebookRelease, pointer: RulebookPointer, now: dat
     periods = [one for one in activation_log(pointer).activations if one.digest == release.id and one.since <= now]
     author = release.author or None
     return ReleaseDetails(
-        release.id, release.published, author, release.note, in_force, scheduled, periods, release.files
+        release.id,
+        release.published,
+        author,
+        release.note,
+        in_force,
+        scheduled,
+        periods,
+        release.files,
+        release.claims,
     )
 
 
