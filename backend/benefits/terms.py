@@ -6,6 +6,8 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
+from backend.i18n import Text
+
 MAX_FEN = 10**13
 Fen = Annotated[int, Meta(ge=0, le=MAX_FEN)]
 Percent = Annotated[int, Meta(ge=1, le=100)]
@@ -59,8 +61,8 @@ class OfferTerms(Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_fie
     about open instalments when what entitled the subject is withdrawn. `budget_fen` and `quota` limit the claims of a
     calendar year.
 
-    A subject may claim it `times_at_most` times, each at least `cooldown` after the last; `excludes` are benefits that
-    cannot be combined with it.
+    A subject may claim it `times_at_most` times, once by default, each at least `cooldown` after the last; `excludes`
+    are benefits that cannot be combined with it.
 
     A service defines in a subclass the prefix of its rule modules, the amounts in its facts, and what comes in the
     order of its milestones.
@@ -103,6 +105,22 @@ class OfferTerms(Struct, frozen=True, gc=False, kw_only=True, forbid_unknown_fie
         for name in self.figures():
             if name not in self.amounts():
                 yield f"{name!r} is not an amount in the facts: use one of {', '.join(sorted(self.amounts()))}"
+
+    def without_effect(self) -> Iterator[tuple[str, Text, Text]]:
+        """Yield the fields that change nothing beside the others, each with a message and a fix for its author."""
+        if self.cooldown and self.times_at_most == 1:
+            yield (
+                "cooldown",
+                Text(
+                    zh="`cooldown` 不起作用：每人一生只能申领一次",
+                    en="`cooldown` has no effect: a subject can claim this once and never again",
+                ),
+                Text(
+                    zh="请写明 `times_at_most`（默认为1，最多100），如 `times_at_most: 20`；或删去 `cooldown`",
+                    en="write `times_at_most` (1 if left out, at most 100), such as `times_at_most: 20`; "
+                    "or remove `cooldown`",
+                ),
+            )
 
     def figures(self) -> Iterator[str]:
         """Yield the names of the facts that an amount is computed from."""

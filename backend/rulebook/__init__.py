@@ -23,6 +23,7 @@ from backend.rulebook.modules.meaning import check_meaning
 from backend.rulebook.modules.module import Module, Rule
 from backend.rulebook.modules.module_reader import read_module
 from backend.rulebook.modules.silence import apply_silences
+from backend.rulebook.modules.terms_check import check_terms
 from backend.rulebook.source import Fault, InvalidRulebook, Location, SourceFile
 from backend.rulebook.verdict import Law, ModuleEvaluator, Outcome, Verdict
 
@@ -216,6 +217,7 @@ def check_module(
             check_shadowed_together(module, file)
             check_meaning(module, file)
             check_articles(module, file)
+            check_terms(module, file)
             apply_silences(file)
     return module
 

@@ -78,12 +78,15 @@ class SourceFile(Struct):
     def fault(self, location: Location, message: Text, help: Text = NO_HELP, code: str = "") -> None:  # noqa: A002  the term that authors read
         """Add a fault at `location`. Checking continues, so that the author sees all faults at once.
 
+        A text that several places of the file use has its fault once.
         `code` is that of a check in `backend.rulebook.checks`.
         """
         assert code, "each fault has the code of its check"
         lines = self.text.split("\n")
         excerpt = lines[location.line - 1] if location.line <= len(lines) else ""
-        self.faults.append(Fault(self.path, location, message, help, excerpt.rstrip("\r"), code))
+        found = Fault(self.path, location, message, help, excerpt.rstrip("\r"), code)
+        if found not in self.faults:
+            self.faults.append(found)
 
 
 def suggest(word: str, known: Iterable[str]) -> Text:

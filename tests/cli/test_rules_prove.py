@@ -67,6 +67,21 @@ def test_machines_get_json(draft: Path) -> None:
     assert {result["answer"] for result in others} == {"holds"}
 
 
+def test_a_claim_about_the_last_edition_of_a_new_module_says_that_there_is_none(draft: Path, tmp_path: Path) -> None:
+    earlier = tmp_path / "earlier"
+    shutil.copytree(OLD, earlier)
+    for path in (earlier / "talent_code" / "benefits").glob("transport.*"):
+        path.unlink()
+    with (draft / "talent_code" / "benefits" / "transport.claims.yaml").open("a", encoding="utf-8") as claims:
+        claims.write(
+            "  - id: no-less\n    name: {zh: 没有人得到的更少, en: Nobody gets less}\n"
+            '    against: last\n    never: worse\n    source: "[S] council"\n'
+        )
+    found = run("prove", str(earlier), str(draft), "--module", MODULE, "--claim", "no-less")
+    assert found.exit_code == 0
+    assert f"{MODULE} no-less: not proved, because there is no last edition of this module" in found.output
+
+
 def test_an_unknown_answer_is_no_proof() -> None:
     found = run("prove", str(OLD), "--module", "health_code.colour", "--seconds", "0.1")
     assert found.exit_code == 3

@@ -15,12 +15,12 @@ result: {at_least: 0, at_most: 100000}
 strategy: first
 parameters:
   low_fen:
-    - {from: 2020-01-01, value: 5000, source: "[S] council"}
+    - {from: 2020-01-01, value: 5000 fen, source: "[S] council"}
   high_fen:
-    - {from: 2020-01-01, value: 20000, source: "[S] council"}
-    - {from: 2022-01-01, value: 30000, source: "[S] council"}
+    - {from: 2020-01-01, value: 20000 fen, source: "[S] council"}
+    - {from: 2022-01-01, value: 30000 fen, source: "[S] council"}
   income_fen:
-    - {from: 2020-01-01, value: 1000000000, source: "[S] council"}
+    - {from: 2020-01-01, value: 1000000000 fen, source: "[S] council"}
 rules:
   - id: student
     from: 2020-01-01
@@ -72,19 +72,19 @@ def test_modules_that_follow_the_conventions_are_accepted(tmp_path: Path) -> Non
             "19:13: the source has no mark of its reliability (add [V] (read in a public source), [S]",
         ),
         (
-            '{from: 2022-01-01, value: 30000, source: "[S] council"}',
-            '{from: 2022-01-01, value: 30000, source: "[X] council"}',
-            "11:48: the source has no mark of its reliability",
+            '{from: 2022-01-01, value: 30000 fen, source: "[S] council"}',
+            '{from: 2022-01-01, value: 30000 fen, source: "[X] council"}',
+            "11:52: the source has no mark of its reliability",
         ),
         (
-            'value: 5000, source: "[S] council"',
-            'value: 5000, source: "[A] council"',
-            "8:47: an assumption needs the word `assumption` and the mark [A] (add the word `assumption`)",
+            'value: 5000 fen, source: "[S] council"',
+            'value: 5000 fen, source: "[A] council"',
+            "8:51: an assumption needs the word `assumption` and the mark [A] (add the word `assumption`)",
         ),
         (
-            'value: 5000, source: "[S] council"',
-            'value: 5000, source: "assumption: council"',
-            "8:47: an assumption needs the word `assumption` and the mark [A] (add [A])",
+            'value: 5000 fen, source: "[S] council"',
+            'value: 5000 fen, source: "assumption: council"',
+            "8:51: an assumption needs the word `assumption` and the mark [A] (add [A])",
         ),
         (
             "{zh: 请缴纳罚款, en: Pay the fine}",
@@ -119,8 +119,8 @@ def test_the_terms_of_a_module_need_marked_sources(tmp_path: Path) -> None:
     ("old", "new", "expected"),
     [
         (
-            "value: 5000,",
-            "value: 6000,",
+            "value: 5000 fen,",
+            "value: 6000 fen,",
             [
                 f"20:23: {NO_PARAMETER} ('low_fen' is 60 yuan, 'income_fen' is 10,000,000 yuan)",
                 f"20:57: {NO_PARAMETER} ('low_fen' is 60 yuan, 'income_fen' is 10,000,000 yuan)",

@@ -162,7 +162,7 @@ def test_a_sum_may_add_numbers_that_lie_outside_its_bounds(tmp_path: Path) -> No
 
 
 def test_a_duration_is_not_a_numeric_result(tmp_path: Path) -> None:
-    text = REFUND.replace("value: 300", "value: 3h").replace("value: 600", "value: 6h")
+    text = REFUND.replace("value: 300 fen", "value: 3h").replace("value: 600 fen", "value: 6h")
     assert faults(tmp_path, refund=text) == [
         (
             "26:11: the module returns whole numbers, but 'long_delay_fen' is a duration"
@@ -256,4 +256,4 @@ def test_a_value_of_the_law_holds_until_the_next_one(tmp_path: Path) -> None:
 
 def test_an_invalid_parameter_is_reported_once_and_not_for_each_rule_that_uses_it(tmp_path: Path) -> None:
     assert len(faults(tmp_path, FARE.replace("value: 1d", "value: 1 day"))) == 1
-    assert len(faults(tmp_path, refund=REFUND.replace("value: 300", "value: three"))) == 1
+    assert len(faults(tmp_path, refund=REFUND.replace("value: 300 fen", "value: three"))) == 1

@@ -120,8 +120,8 @@ terms:
   - {from: 2022-01-01, paid: card, source: "[S] council"}
 parameters:
   long_delay_fen:
-    - {from: 2020-01-01, value: 300, source: "[S] council"}
-    - {from: 2022-01-01, value: 600, source: "[S] council"}
+    - {from: 2020-01-01, value: 300 fen, source: "[S] council"}
+    - {from: 2022-01-01, value: 600 fen, source: "[S] council"}
 rules:
   - id: long-delay
     from: 2020-01-01

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from backend.rulebook import Rulebook
     from backend.rulebook.prover.claims import Claim
     from backend.rulebook.prover.report import ClaimResult, ProofReport
 
@@ -128,7 +129,7 @@ def prove(
     if as_json:
         click.echo(msgspec.json.encode(report))
     else:
-        click.echo("\n".join(lines_of(report, language())))
+        click.echo("\n".join([*lines_of(report, language()), *_without_last(claims, before.rulebook)]))
     raise SystemExit(EXIT_CODES[report.answer])
 
 
@@ -165,6 +166,20 @@ def lines_of(report: ProofReport, language: str) -> list[str]:
     if not report.results:
         lines.append(Text(zh="没有要证明的主张", en="There is nothing to prove.").in_language(language))
     return lines
+
+
+def _without_last(claims: Mapping[str, Sequence[Claim]], last: Rulebook) -> list[str]:
+    """Return a line for each claim that compares with a last edition that has no such module: nothing was proved."""
+    text = Text(
+        zh="{module} {claim}：上一版没有这个模块，没有可比较的版本，未证明",
+        en="{module} {claim}: not proved, because there is no last edition of this module to compare with",
+    ).in_language(language())
+    return [
+        text.format(module=name, claim=claim.id)
+        for name, about in claims.items()
+        for claim in about
+        if claim.compares and name not in last.modules
+    ]
 
 
 _ANSWERS = {

@@ -1,9 +1,12 @@
 """The module that the examples of the catalogue change, its cases, its claims and its facts."""
 
-from datetime import datetime
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta, Struct
+
+from backend.i18n import Text
 
 
 class Stay(Struct, frozen=True):
@@ -32,11 +35,19 @@ class PayoutTerms(Struct, frozen=True):
     first_day: int = 1
     last_day: int = 28
     replaces: str | None = None
+    times: int = 1
+    waits: timedelta = timedelta()
 
     def __post_init__(self) -> None:
         """Raise ValueError if the days are the wrong way round."""
         if self.first_day > self.last_day:
             raise ValueError("first_day is after last_day")
+
+    def without_effect(self) -> Iterator[tuple[str, Text, Text]]:
+        """Yield the wait for a second payout if there is only one."""
+        if self.waits and self.times == 1:
+            message = Text(zh="`waits` 不起作用：只发放一次", en="`waits` has no effect: it is paid out once")
+            yield "waits", message, Text(zh="请写明 `times`，或删去 `waits`", en="write `times`, or remove `waits`")
 
     def references(self) -> tuple[str, ...]:
         """Return the modules that the terms name."""

@@ -153,5 +153,27 @@ CHECKS = (
         bad=changed(_WITH_TERMS, ("first_day: 5", "first_day: 20, last_day: 10")),
         good=changed(_WITH_TERMS, ("first_day: 5", "first_day: 10, last_day: 20")),
     ),
+    Check(
+        code="R088",
+        title=Text(zh="条款中的时长短于一天", en="A duration of the terms is shorter than a day"),
+        why=Text(
+            zh="1m 是一分钟，不是一个月；条款按天计，一个月写作 30d。",
+            en="1m is a minute, not a month; terms are counted in days, and a month is written 30d.",
+        ),
+        bad=changed(_WITH_TERMS, ("first_day: 5", "times: 2, waits: 1m")),
+        good=changed(_WITH_TERMS, ("first_day: 5", "times: 2, waits: 30d")),
+        silenced=True,
+    ),
+    Check(
+        code="R089",
+        title=Text(zh="条款不起作用", en="A term has no effect"),
+        why=Text(
+            zh="例如只能申领一次，就没有两次之间的间隔：多半漏写了次数。",
+            en="What can be had once has no time between two claims, for example: the number of times is missing.",
+        ),
+        bad=changed(_WITH_TERMS, ("first_day: 5", "waits: 30d")),
+        good=changed(_WITH_TERMS, ("first_day: 5", "times: 2, waits: 30d")),
+        silenced=True,
+    ),
 )
-"""R015 to R028."""
+"""R015 to R028, R088 and R089."""

@@ -64,7 +64,6 @@ _FUNCTIONS = {
 _SCALES = {"": 1, "十": 10, "百": 100, "千": 1_000, "万": 10_000, "百万": 1_000_000, "千万": 10**7, "亿": 10**8}
 _HOURS = {"天": 24, "日": 24, "d": 24, "day": 24, "days": 24, "周": 168, "星期": 168, "w": 168, "小时": 1, "h": 1}
 _YEARS = ("年", "y", "year", "years", "个月", "月", "months", "month")
-_FEN_PER_YUAN = 100
 
 _DATE = re.compile(r"(?<![\w.])(\d{4})\s*[-/.年－–—／．]\s*(\d{1,2})\s*[-/.月－–—／．]\s*(\d{1,2})(?![\d.])\s*[日号]?")
 _GROUPED = re.compile(r"(?<![\w.])\d{1,3}(?:(?:[,，]\d{3})+|(?:_\d+)+)(?![\d])")
@@ -72,6 +71,10 @@ _PADDED = re.compile(r"(?<![\w.])\d{1,3}(?:,\d{3})*,0\d\d(?:,\d{3})*(?![\d.])")
 _QUANTITY = re.compile(
     r"(?<![\w.])(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[％%‰](?!\s*[\w(])|(?:days?|years?|months?|[dhmsyw])\b|"
     r"(?P<scale>[十百千]?[万亿]|[十百千])?(?P<measure>[\u4e00-\u9fff]*))"
+)
+_MONEY = re.compile(
+    r"(?<![\w.])\d[\d,，_]*(?:\.\d+)?\s*(?:[十百千]?[万亿]|[十百千])?\s*(?:元钱?|块钱?|(?:yuan|rmb|cny|fen)\b)",
+    re.IGNORECASE,
 )
 _QUOTED = re.compile(r"[“”‘’＂＇「『`]([^“”‘’＂＇」』`\n]*)[“”‘’＂＇」』`]")
 _OPERATOR = re.compile(r"===|!==|<>|=>|=<|=!|(?<![&])&(?![&])|(?<![|])\|(?![|])|(?<![<>=!])=(?!=)")
@@ -175,6 +178,21 @@ def _grouped(match: re.Match[str]) -> Habit:
     return _habit(match, _write(digits), WITH_A_UNIT)
 
 
+def _money(match: re.Match[str]) -> Habit:
+    """Explain an amount: a bare number would be of fen, so that 2000 is 20 yuan."""
+    parts = re.fullmatch(r"([\d,，_]+(?:\.\d+)?)\s*([十百千]?[万亿]|[十百千])?\s*(.*)", match[0])
+    assert parts is not None, "the pattern of amounts matched"
+    amount = Decimal(re.sub(r"[,，_]", "", parts[1])) * _SCALES[parts[2] or ""]
+    in_yuan = parts[3].lower() != "fen"
+    form = f"{amount:,.0f}" if amount == int(amount) else f"{amount:,.2f}"
+    value = f"{form.replace(',', '_')} {'yuan' if in_yuan else 'fen'}"
+    advice = Text(
+        zh=f"金额写成参数（名称以 _fen 结尾，`value: {value}`），条件中写参数名",
+        en=f"make the amount a parameter, with a name that ends in _fen and `value: {value}`, and write its name here",
+    )
+    return _habit(match, advice, WITH_A_UNIT)
+
+
 def _quantity(match: re.Match[str]) -> Habit | None:
     number, unit, scale, measure = Decimal(match["number"]), match["unit"], match["scale"] or "", match["measure"] or ""
     if not unit:
@@ -201,9 +219,6 @@ def _quantity(match: re.Match[str]) -> Habit | None:
         )
     elif name in ("分钟", "分", "m", "秒", "秒钟", "s"):
         advice = _write(f'duration("{number}{"m" if name in ("分钟", "分", "m") else "s"}")')
-    elif name in ("元", "块", "元钱"):
-        fen = f"{(whole * _FEN_PER_YUAN).normalize():f}"
-        advice = Text(zh=f"金额以分为单位，写整数：{fen}", en=f"amounts are whole numbers of fen: write {fen}")
     elif name and (not measure or len(name) > 2):  # noqa: PLR2004  a measure word has one or two characters
         return None
     else:
@@ -276,6 +291,7 @@ def _semicolon(match: re.Match[str]) -> Habit:
 _PATTERNS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Habit | None]], ...] = (
     (_QUOTED, _quoted),
     (_DATE, _date),
+    (_MONEY, _money),
     (_GROUPED, _grouped),
     (_QUANTITY, _quantity),
     (_ARROW, _arrow),

@@ -85,6 +85,13 @@ def no_operation(node: syntax.Call, arguments: tuple[Node, ...]) -> tuple[Text, 
             zh="`!` 只否定紧跟其后的部分，请加括号：`!(...)`", en="`!` negates what follows at once: write `!(...)`"
         )
         return message, advice, "R038"
+    if node.function == "age":
+        form = "age(facts.born_at, now)"
+        advice = Text(
+            zh=f"`age` 须有两个时刻，从何时起、到何时止：写 `{form}`",
+            en=f"`age` takes two instants, since when and at what time: write `{form}`",
+        )
+        return message, advice, "R038"
     advice = Text(
         zh="两边应为同一类型；可用 int()、double()、string() 转换",
         en="both sides must be of one type; convert with int(), double() or string()",

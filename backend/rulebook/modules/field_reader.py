@@ -12,6 +12,7 @@ from backend.rulebook.language.operation import EvaluationError
 from backend.rulebook.language.temporal import parse_instant
 from backend.rulebook.language.types import INSTANT_RANGE, INT64, MAX_FACT_DURATION, join, type_of_value
 from backend.rulebook.modules.keys import TEXT_KEYS
+from backend.rulebook.modules.layout import cut_by_comma
 from backend.rulebook.modules.units import AMOUNT_SUFFIX, fen_of
 from backend.rulebook.modules.written_values import form_of_day, form_of_instant, form_of_value, is_impossible_day
 from backend.rulebook.modules.yaml_document import YamlEntry, YamlMapping, YamlScalar, YamlSequence, YamlValue
@@ -66,17 +67,12 @@ class FieldReader:
 
     def is_cut_by_comma(self, entry: YamlEntry) -> bool:
         """Add a fault if this is not a key but the rest of a text or number that a comma cuts in `{ }`."""
-        line = self.file.text.split("\n")[entry.location.line - 1][: entry.location.column - 1]
-        empty = isinstance(entry.value, YamlScalar) and entry.value.plain and not entry.value.text
-        if not empty or not line.rstrip().endswith(","):
+        if not isinstance(entry.value, YamlScalar) or not entry.value.plain or entry.value.text:
             return False
-        location = Location(entry.location.line, len(line.rstrip()))
-        message = Text(zh="花括号里的逗号截断了这个值", en="the comma ends the value, because it is within { }")
-        advice = Text(zh="请给整句加上英文引号", en="put the whole sentence in quotes")
-        if entry.key.isdigit():
-            advice = Text(zh="数字里不写逗号", en="write the number without commas")
-        self.file.fault(location, message, advice, "R009")
-        return True
+        flaw = cut_by_comma(self.file.text, entry.location.line, entry.location.column)
+        if flaw is not None:
+            flaw.report(self.file)
+        return flaw is not None
 
     def scalar(self, entry: YamlEntry | None) -> YamlScalar | None:
         """Read a single value."""

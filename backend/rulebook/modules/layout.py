@@ -41,6 +41,7 @@ _TWO_COLONS = re.compile(rf"(?:^\s*(?:- +)*|[{{,]\s*)(?P<key>{_KEY}):\s+(?P<text
 _SPECIAL = re.compile(rf"(?:^\s*(?:- +)*|[{{,]\s*)(?:{_KEY}):\s+(?P<text>[\[@`%&*!].*)$")
 _OPEN_QUOTE = re.compile(rf"(?:^\s*(?:- +)*|[{{,]\s*)(?:{_KEY}):\s+(?P<quote>['\"])")
 _FIGURE = re.compile(r"\{[a-z_]+(?: ?[-+] ?[a-z0-9_]+)?(?::number)?\}")
+_CUT_NUMBER = re.compile(r"(?<=[:\[] )(\d{1,3}(?:,\d{3})+)( yuan| fen)?(?=\s*[,}\]])")
 _QUOTE_IT = Text(zh="请给整句加上英文引号", en="put the whole sentence in quotes")
 
 
@@ -59,6 +60,25 @@ class Flaw:
         """Add the flaw to the faults of its file."""
         location = Location(self.line, self.start + 1, max(1, self.end - self.start))
         file.fault(location, self.message, self.help, self.code)
+
+
+def cut_by_comma(text: str, line: int, column: int) -> Flaw | None:
+    """Return the flaw of a comma before this place, if it cuts a sentence or a number in `{ }`; None without a comma.
+
+    The comma of 1,440 yuan is one of its first group: a later one of the same number has the same flaw.
+    """
+    whole = text.split("\n")[line - 1]
+    before = whole[: column - 1].rstrip()
+    if not before.endswith(","):
+        return None
+    end, advice = len(before), _QUOTE_IT
+    number = next((found for found in _CUT_NUMBER.finditer(whole) if found.start(1) < end <= found.end(1)), None)
+    if number is not None:
+        end = number.start(1) + number[1].index(",") + 1
+        form = number[1].replace(",", "_") + number[2] if number[2] else number[1].replace(",", "")
+        advice = Text(zh=f"数字里不写逗号：请写 `{form}`", en=f"write the number without commas: `{form}`")
+    message = Text(zh="花括号里的逗号截断了这个值", en="the comma ends the value, because it is within { }")
+    return Flaw(line, end - 1, end, message, advice, "R009")
 
 
 def find_flaws(text: str) -> Iterator[Flaw]:

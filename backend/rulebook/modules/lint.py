@@ -17,7 +17,7 @@ from backend.rulebook.language.tree import Constant, walk
 from backend.rulebook.modules.module import Module, Parameter, Rule
 from backend.rulebook.modules.module_document import module_document
 from backend.rulebook.modules.periods import in_force
-from backend.rulebook.modules.units import AMOUNT_SUFFIX, YUAN
+from backend.rulebook.modules.units import AMOUNT_SUFFIX, YUAN, fen_of, without_unit
 from backend.rulebook.modules.yaml_document import (
     YamlEntry,
     YamlMapping,
@@ -51,6 +51,8 @@ def lint(module: Module, file: SourceFile) -> None:
     linter = _Linter(file, module)
     for entry in _sources(root):
         linter.source(entry)
+    for name, value in _amount_values(root, module):
+        linter.unit(name, value)
     for entry in (root.entries["title"], *_article_texts(root)):
         linter.languages(entry)
     for rule, entry in _texts(root, module):
@@ -76,6 +78,13 @@ def _sources(root: YamlMapping) -> Iterator[YamlEntry]:
     for entry in (root.entries.get("terms"), *parameters, root.entries["rules"]):
         for item in _items(entry):
             yield _entries(item)["source"]
+
+
+def _amount_values(root: YamlMapping, module: Module) -> Iterator[tuple[str, YamlScalar]]:
+    """Yield the values of the parameters that are amounts, with the name of the parameter."""
+    for entry in _entries(root.entries["parameters"].value).values() if "parameters" in root.entries else ():
+        for item in _items(entry) if module.parameters[entry.key].unit == YUAN else ():
+            yield entry.key, cast("YamlScalar", _entries(item)["value"].value)
 
 
 def _orders(root: YamlMapping) -> Iterator[dict[str, YamlEntry]]:
@@ -115,6 +124,11 @@ class _Amount:
 class _Linter:
     file: SourceFile
     module: Module
+
+    def unit(self, name: str, value: YamlScalar) -> None:
+        """Add a fault for an amount that does not say whether it is of yuan or of fen."""
+        if fen_of(value.text) is None:
+            self.file.fault(value.location, *without_unit(name, int(value.text)), "R084")
 
     def source(self, entry: YamlEntry) -> None:
         """Add a fault if a source has no mark, or `[A]` without the word "assumption" or the other way round."""

@@ -16,7 +16,7 @@ from backend.rulebook.modules.keys import (
 from backend.rulebook.modules.module import Parameter
 from backend.rulebook.modules.periods import DatedValue, resolve_periods
 from backend.rulebook.modules.struct_reader import StructReader
-from backend.rulebook.modules.units import UNITS, YUAN, fen_of, is_money
+from backend.rulebook.modules.units import UNITS, YUAN, fen_of, is_money, without_unit
 from backend.rulebook.modules.yaml_document import YamlEntry, YamlMapping, YamlScalar, YamlValue
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -81,9 +81,7 @@ class ParameterReader(StructReader, ArticleReader):
             if value is None or source is None:
                 continue
             if unit == YUAN and type(value) is int and not _is_written_as_money(given):
-                message = Text(zh=f"{name!r} 的单位是元，请写明单位", en=f"{name!r} is in yuan: write the unit")
-                advice = Text(zh=f"写作 {value} yuan；分写作 {value} fen", en=f"`{value} yuan`, or `{value} fen`")
-                self.file.fault(given.location, message, advice, "R084")
+                self.file.fault(given.location, *without_unit(name, value), "R084")
                 return dated, None
             since, until = self.period(entries)
             articles = self.articles(entries.get("article"))

@@ -66,6 +66,12 @@ def is_money(name: str, unit: str | None = None) -> bool:
     return unit == YUAN or (unit is None and name.endswith(AMOUNT_SUFFIX))
 
 
+def without_unit(name: str, number: int) -> tuple[Text, Text]:
+    """Return the message and the fix for a number that stands where an amount is expected."""
+    message = Text(zh=f"“{name}”是金额，请写明单位", en=f"{name!r} is an amount: write its unit")
+    return message, Text(zh=f"写作 {number} yuan；分写作 {number} fen", en=f"`{number} yuan`, or `{number} fen`")
+
+
 def figure_text(value: Any, unit: str | None, zone: ZoneInfo, *, bare: bool = False) -> Text:  # noqa: ANN401  any value of the language
     """Return a figure as a text names it: 1,200元, 7天, 50%, 2026年1月1日; `bare` leaves out the unit.
 

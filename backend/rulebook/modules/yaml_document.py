@@ -13,7 +13,7 @@ from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from backend.i18n import Text
-from backend.rulebook.modules.layout import explain_error, find_flaws
+from backend.rulebook.modules.layout import cut_by_comma, explain_error, find_flaws
 from backend.rulebook.source import Location, SourceFile
 
 MAX_FILE_BYTES = 1_000_000
@@ -186,6 +186,10 @@ class _Reader:
             name = str(key.value)
             if name in entries:
                 first = entries[name].location
+                flaw = cut_by_comma(self.file.text, first.line, first.column)
+                if flaw is not None:
+                    flaw.report(self.file)
+                    continue
                 message = Text(zh=f"键“{name}”重复", en=f"duplicate key {name!r}")
                 advice = Text(zh=f"第一处在第{first.line}行", en=f"the first one is in line {first.line}")
                 if name == next(iter(entries)) and name in _FIRST_KEYS:

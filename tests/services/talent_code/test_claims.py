@@ -102,6 +102,11 @@ MONTHLY = BenefitTerms(subject="person", gives="money", budget_fen=1, times_at_m
 NOT_WITH_RENT = replace(MONTHLY, times_at_most=1, cooldown=0 * DAY, excludes=(Exclusion("rent", 10 * DAY),))
 
 
+def test_a_cooldown_of_a_benefit_that_is_had_once_has_no_effect() -> None:
+    assert [name for name, _, _ in replace(MONTHLY, times_at_most=1).without_effect()] == ["cooldown"]
+    assert list(MONTHLY.without_effect()) == []
+
+
 class SomeOffers(Offers[BenefitTerms]):
     """Offers in which rent and home exclude each other for ten days, and home and car for ever."""
 

@@ -34,7 +34,7 @@ terms:
     budget_fen: 1000000000
 parameters:
   moving_fen:
-    - {from: 2026-01-01, value: 300000, source: "assumption [A]: 3,000 yuan"}
+    - {from: 2026-01-01, value: 3_000 yuan, source: "assumption [A]: 3,000 yuan"}
 rules:
   - id: owns-home
     from: 2026-01-01
