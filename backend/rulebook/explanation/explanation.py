@@ -19,6 +19,8 @@ MAX_UPCOMING = 5
 """The most later verdicts that are listed."""
 
 Compared = Literal["better", "same", "worse"]
+Offered = Literal["claim", "use"]
+"""How people come by the result of a benefit: money is claimed, a service is used."""
 
 
 class OtherRule(Struct, frozen=True):
@@ -35,7 +37,8 @@ class Explanation(Struct, frozen=True):
     """Why a module decides what it does.
 
     `then` and `source` are those of the deciding rule, `decisive` is its condition step by step, None if no rule fired.
-    `in_fen` says that the numbers of the module are amounts. `others` are the other rules in force, those with a better
+    `in_fen` says that the numbers of the module are amounts, and `offered` how people come by them, None for what holds
+    without any act of theirs. `others` are the other rules in force, those with a better
     result first. `upcoming` are the next verdicts for unchanged facts. By the law of another day, neither these nor a
     way out are computed.
     """
@@ -46,6 +49,7 @@ class Explanation(Struct, frozen=True):
     verdict: Verdict
     then: str | int
     in_fen: bool
+    offered: Offered | None
     source: str
     decisive: Step | None
     others: list[OtherRule]
@@ -82,6 +86,7 @@ def explain_verdict(
         verdict,
         decisive.then if decisive else content.otherwise.then,
         content.in_yuan or (content.numeric and any(str(rule.then).endswith("_fen") for rule in content.rules)),
+        _offered(content),
         decisive.source if decisive else "",
         explain(decisive.text, decisive.condition, names) if decisive and with_rules else None,
         _others(content, law, verdict, names, best) if with_rules else [],
@@ -90,6 +95,13 @@ def explain_verdict(
         if on is not None
         else find_way_out(rulebook, module, facts, at, best=best, wanted=wanted, seconds=seconds),
     )
+
+
+def _offered(module: Module) -> Offered | None:
+    """Return how people come by the result of a module; only benefits have terms."""
+    if not module.terms:
+        return None
+    return "use" if getattr(module.terms[-1].value, "gives", None) == "service" else "claim"
 
 
 def _upcoming(rulebook: Rulebook, verdict: Verdict, facts: Struct, seconds: float | None) -> Iterator[Verdict]:
