@@ -109,6 +109,16 @@ def test_an_author_reads_amounts_in_yuan() -> None:
     assert "+08:00：100,000元，依据 doctor\n" in run("explain", *arguments, given=facts, CHENGMA_LANGUAGE="zh").output
 
 
+def test_an_author_reads_where_the_amount_comes_from(tmp_path: Path) -> None:
+    arguments = ("explain", "talent_code.benefits.elders", "--rules", str(elders(tmp_path)), "--facts", "-")
+    facts = '{born_at: "1950-11-02T00:00:00+08:00"}'
+    amount = "    elder_fen  =  1_440 yuan  [A] assumption: the order of amounts"
+    assert amount in run(*arguments, *BEFORE_BIRTHDAY, given=facts).output.splitlines()
+    assert amount in run(*arguments, *BEFORE_BIRTHDAY, "--rule", "elder", given=facts).output.splitlines()
+    found = json.loads(run(*arguments, *BEFORE_BIRTHDAY, "--json", given=facts).output)
+    assert (found["figure"]["value"], found["figure"]["source"]) == (144_000, "[A] assumption: the order of amounts")
+
+
 def test_a_citizen_reads_it_in_plain_words() -> None:
     assert run(*COLOUR, "--for", "citizen", "--language", "zh", given=NEARBY).output.splitlines()[2:] == [
         (

@@ -42,7 +42,7 @@ class _Writer:
         self.zone = zone
         self.describe = describe
         self.at = explanation.verdict.at
-        self.offered = explanation.offered
+        self.offered: Offered | None = explanation.offered
 
     def sentences(self, explanation: Explanation) -> Iterator[Text]:
         verdict, way_out = explanation.verdict, explanation.way_out
