@@ -81,7 +81,7 @@ def _print_table(failed: Sequence[FailedCase]) -> None:
 
 
 _VALUE_WIDTH = len("expected 2026-11-02T00:00:00+08:00")
-"""An instant stands in one line, at 80 columns too."""
+"""An instant fits in one line, at 80 columns too."""
 
 _HEADINGS = (
     Text(zh="案例", en="case"),

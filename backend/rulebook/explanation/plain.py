@@ -100,7 +100,7 @@ class _Writer:
         assert found.waiting is not None
         when, then = minute(found.waiting.at, self.zone), self.describe(found.waiting)
         offer, inevitable = self._offer(found.waiting), found.kind == "time" and found.proved
-        if offer.zh:  # a benefit does not come by itself: it is claimed or used
+        if offer.zh:  # a benefit takes an act: it is claimed or used
             return Text(
                 zh=f"{'无法提前' if inevitable else '情况不变的'}，{when}起{offer.zh}：{then.zh}。",
                 en=f"{'You cannot make it earlier:' if inevitable else 'If nothing else changes,'} "
