@@ -150,7 +150,10 @@ async def _replay_one(
         return
     after = draft.evaluate(decision.module, decision.facts, decision.at)
     tally.replayed += 1
-    results = written(before.result), written(after.result)
+    results = (
+        written(before.result, money=own.modules[decision.module].in_yuan),
+        written(after.result, money=draft.modules[decision.module].in_yuan),
+    )
     tally.results[results] += 1
     if before.result == after.result:
         return
@@ -158,17 +161,17 @@ async def _replay_one(
     tally.rules[before.rule, after.rule] += 1
     if len(tally.samples) < MAX_SAMPLES:
         opaque = city.encryption.digest("replayed-decision", f"{decision.module}\n{decision.id}")[:16]
-        tally.samples.append(_sample(opaque, before, after))
+        tally.samples.append(_sample(opaque, before, after, results))
 
 
-def _sample(opaque: str, before: Verdict, after: Verdict) -> Sample:
+def _sample(opaque: str, before: Verdict, after: Verdict, results: tuple[str, str]) -> Sample:
     return Sample(
         opaque,
         before.at,
-        written(before.result),
+        results[0],
         before.rule,
         before.because,
-        written(after.result),
+        results[1],
         after.rule,
         after.because,
     )

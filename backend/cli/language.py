@@ -128,6 +128,16 @@ class AuthorGroup(click.Group):
             if language() == "en":
                 raise
             raise _ChineseUsageError(_in_chinese(error), error.ctx) from error
+        except click.ClickException as error:
+            if language() == "en" or isinstance(error, AuthorError):
+                raise
+            click.echo(f"错误：{error.format_message()}", err=True)
+            ctx.exit(error.exit_code)
+        except click.Abort:
+            if language() == "en":
+                raise
+            click.echo("已中止，未作任何改动。", err=True)
+            ctx.exit(1)
 
     def get_short_help_str(self, limit: int = 45) -> str:
         """Return the first sentence of the help."""

@@ -6,7 +6,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from backend.cli.language import language, say
+from backend.cli.language import AuthorGroup, language, say
 from backend.cli.rules import rules
 from backend.i18n import Text
 
@@ -131,3 +131,23 @@ def test_a_number_in_a_sentence_keeps_its_form(
     monkeypatch.setenv("CHENGMA_LANGUAGE", "en")
     say(Text(zh="{seconds:.0f}秒", en="{seconds:.0f} s"), seconds=2.4)
     assert capsys.readouterr().out == "2 s\n"
+
+
+def test_errors_of_other_parts_and_an_aborted_question_are_said_in_the_language_of_the_author() -> None:
+    @click.group(cls=AuthorGroup)
+    def office() -> None:
+        pass
+
+    @office.command()
+    def fail() -> None:
+        raise click.ClickException("您的账号没有此项权限。")
+
+    @office.command()
+    def ask() -> None:
+        click.confirm("批准？", abort=True)
+
+    failed, aborted = (
+        CliRunner().invoke(office, [name], input="n\n", env={"CHENGMA_LANGUAGE": "zh"}) for name in ("fail", "ask")
+    )
+    assert (failed.exit_code, failed.output) == (1, "错误：您的账号没有此项权限。\n")
+    assert (aborted.exit_code, aborted.output.splitlines()[-1]) == (1, "已中止，未作任何改动。")

@@ -25,6 +25,7 @@ from tests.cli.command import running
 from tests.conftest import ROOT
 
 AUTHOR, APPROVER, CITIZEN = "13800000031", "13800000032", "13800000033"
+WHO = re.compile(r"submitted by (\S+), activated by (\S+)\)")
 
 
 class CodeFromPhone(io.RawIOBase):
@@ -162,7 +163,10 @@ def test_rules_are_released_by_one_person_and_approved_and_activated_by_another(
     first, second = (submitted(office, draft(tmp_path / name, name), f"note of {name}") for name in ("one", "two"))
 
     refused = office.run(AUTHOR, "rules", "approve", first)
-    assert refused.exit_code == 1
+    assert (refused.exit_code, refused.output) == (
+        1,
+        "Error: You submitted this release; another person must approve it.\n",
+    )
     early = office.run(APPROVER, "rules", "activate", first)
     assert "Nobody approved this release" in early.output
 
@@ -186,7 +190,11 @@ def test_rules_are_released_by_one_person_and_approved_and_activated_by_another(
     assert office.run(APPROVER, "rules", "rollback", first).output == f"{first} is in force.\n"
     logged = [line.split()[0] for line in office.run(AUTHOR, "rules", "log").output.splitlines()]
     assert logged == [first, second, first]
-    assert all("+08:00 – " in line for line in office.run(AUTHOR, "rules", "log").output.splitlines())
+    log = office.run(AUTHOR, "rules", "log").output.splitlines()
+    assert all("+08:00 – " in line for line in log)
+    accounts = {found.groups() for line in log if (found := WHO.search(line))}
+    ((author, approver),) = accounts
+    assert author != approver
 
 
 @pytest.mark.usefixtures("staff")

@@ -21,6 +21,44 @@ NEARBY = '{contacts: [{level: nearby, at: "2022-05-15T12:00:00+08:00"}]}'
 AT = ("--at", "2022-05-20T12:00:00+08:00")
 COLOUR = ("explain", "health_code.colour", "--facts", "-", *AT)
 
+BEFORE_BIRTHDAY = ("--at", "2026-11-01T09:00:00+08:00")
+ELDERS = """\
+module: talent_code.benefits.elders
+title: {zh: 高龄津贴, en: Old-age allowance}
+facts: BenefitFacts
+result: {at_least: 0 yuan, at_most: 9_000 yuan}
+strategy: first
+sources: {order: "[A] assumption: a test"}
+terms:
+  - {from: 2026-01-01, source: order, subject: person, gives: money, budget_fen: 9_000_000 yuan}
+parameters:
+  least_age:
+    label: {zh: 最低年龄, en: Lowest age}
+    unit: age
+    values:
+      - {from: 2026-01-01, value: 65, source: order}
+  elder_fen:
+    label: {zh: 津贴, en: Allowance}
+    values:
+      - {from: 2026-01-01, value: 1_440 yuan, source: "[A] assumption: the order of amounts"}
+rules:
+  - id: elder
+    from: 2026-01-01
+    when: age(facts.born_at, now) >= least_age
+    then: elder_fen
+    because: {zh: "您已满{least_age}", en: "You are {least_age:number} or older"}
+    source: order
+otherwise:
+  then: 0
+  because: {zh: 您未满年龄, en: You are too young}
+"""
+
+
+def elders(folder: Path) -> Path:
+    (folder / "talent_code" / "benefits").mkdir(parents=True)
+    (folder / "talent_code" / "benefits" / "elders.yaml").write_text(ELDERS, encoding="utf-8")
+    return folder
+
 
 def run(*arguments: str, given: str | None = None, **environment: str) -> Result:
     return CliRunner().invoke(
@@ -71,6 +109,16 @@ def test_an_author_reads_amounts_in_yuan() -> None:
     assert "+08:00：100,000元，依据 doctor\n" in run("explain", *arguments, given=facts, CHENGMA_LANGUAGE="zh").output
 
 
+def test_an_author_reads_where_the_amount_comes_from(tmp_path: Path) -> None:
+    arguments = ("explain", "talent_code.benefits.elders", "--rules", str(elders(tmp_path)), "--facts", "-")
+    facts = '{born_at: "1950-11-02T00:00:00+08:00"}'
+    amount = "    elder_fen  =  1_440 yuan  [A] assumption: the order of amounts"
+    assert amount in run(*arguments, *BEFORE_BIRTHDAY, given=facts).output.splitlines()
+    assert amount in run(*arguments, *BEFORE_BIRTHDAY, "--rule", "elder", given=facts).output.splitlines()
+    found = json.loads(run(*arguments, *BEFORE_BIRTHDAY, "--json", given=facts).output)
+    assert (found["figure"]["value"], found["figure"]["source"]) == (144_000, "[A] assumption: the order of amounts")
+
+
 def test_a_citizen_reads_it_in_plain_words() -> None:
     assert run(*COLOUR, "--for", "citizen", "--language", "zh", given=NEARBY).output.splitlines()[2:] == [
         (
@@ -79,6 +127,18 @@ def test_a_citizen_reads_it_in_plain_words() -> None:
         ),
         "不办理任何事项的，2022-05-29 12:00起自动变为：未见异常。",
     ]
+
+
+def test_a_benefit_that_only_time_gives_is_to_be_claimed_and_never_comes_by_itself(tmp_path: Path) -> None:
+    facts = '{born_at: "1961-11-02T00:00:00+08:00"}'
+    arguments = ("talent_code.benefits.elders", "--rules", str(elders(tmp_path)), "--facts", "-", *BEFORE_BIRTHDAY)
+    citizen = ("--for", "citizen", "--language")
+    assert run("explain", *arguments, *citizen, "zh", given=facts).output.splitlines()[-1] == (
+        "无法提前，2026-11-02 00:00起可申领：高龄津贴：1,440元。"
+    )
+    assert run("explain", *arguments, *citizen, "en", given=facts).output.splitlines()[-1] == (
+        "You cannot make it earlier: from 2026-11-02 00:00 on you can claim: Old-age allowance: 1,440 yuan."
+    )
 
 
 def test_machines_read_the_tree_the_other_rules_and_the_ways() -> None:

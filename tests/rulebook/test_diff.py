@@ -190,9 +190,29 @@ def test_terms_are_told_field_by_field_and_day_by_day() -> None:
     (module,) = diff_rulebooks(rulebook(FARE), rulebook(FARE, text)).modules
     assert shown(module) == [
         ("terms", "paid", "result", "card", "cash"),
-        ("terms", "budget_fen", "result", "500_000", "600_000"),
+        ("terms", "budget_fen", "result", "5_000 yuan", "6_000 yuan"),
     ]
     assert module.changes[0].text.en == "terms paid from 2022-01-01: card → cash"
+
+
+def test_amounts_are_told_in_yuan_and_only_the_sources_that_differ() -> None:
+    values = """parameters:
+  {0}:
+    unit: yuan
+    values:
+      - {{until: 2021-01-01, value: {1} yuan, source: "[S] council"}}
+      - {{from: 2021-01-01, value: 1_440 yuan, source: "{2}"}}
+"""
+    both = [
+        FARE.replace("parameters:\n", values.format("low", amount, source) + values.format("high", amount, source)[12:])
+        for amount, source in (("720", "[S] council"), ("900", "[S] mayor"))
+    ]
+    (module,) = diff_rulebooks(*map(rulebook, both)).modules
+    assert [(one.subject, one.before, one.after) for one in module.changes] == [
+        ("low", "720 yuan", "900 yuan"),
+        ("high", "720 yuan", "900 yuan"),
+        ("low, high", None, "[S] mayor"),
+    ]
 
 
 def test_a_module_that_was_added_can_alter_results() -> None:

@@ -224,13 +224,15 @@ def shortened_as(expected: str, output: str) -> str:
 
 
 def plainly(text: str) -> list[str]:
-    """Replace what differs between runs: digests, the instants of acts, seconds, sign-in codes, counts of all rules.
+    """Replace what differs between runs.
 
-    The line that says that the review is being made is printed only if it is not made already.
+    That is digests, the instants and accounts of acts, seconds, sign-in codes and counts of all rules. The line that
+    says that the review is being made is printed only if it is not made already.
     """
     text = DIGEST.sub("<digest>", text)
     text = re.sub(r"\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+\+08:00", "<instant>", text)
     text = re.sub(r"^(<digest>  ).*?( – )(\S+)", r"\1<instant>\2<instant>", text, flags=re.MULTILINE)
+    text = re.sub(r"(提交：|施行：|submitted by |activated by )\w+", r"\1<account>", text)
     text = re.sub(r"\(\d+\.\d s\)", "(<seconds>)", text)
     text = re.sub(r"^(正在生成审查材料……|The review is being made \.\.\.)$", "", text, flags=re.MULTILINE)
     text = re.sub(r": \d{6}$", ": <code>", text, flags=re.MULTILINE)

@@ -63,19 +63,29 @@ def _print_table(failed: Sequence[FailedCase]) -> None:
     if not failed:
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table(*(heading.in_language(language()) for heading in _HEADINGS), show_lines=True)
+    # the two values are one below the other, in full: two columns would cut both of two long ones
+    headings = [heading.in_language(language()) for heading in _HEADINGS]
+    table = Table(
+        headings[0], Column(headings[1], overflow="fold", min_width=_VALUE_WIDTH), headings[2], show_lines=True
+    )
     for each in failed:
         reason = f"{each.rule}: {each.because.in_language(language())}"
-        table.add_row(each.name, f"{each.key}: {each.expected}", f"{each.key}: {each.actual}", reason)
+        values = Text(
+            zh=f"{each.key}\n预期 {each.expected}\n实际 {each.actual}",
+            en=f"{each.key}\nexpected {each.expected}\nactual   {each.actual}",
+        )
+        table.add_row(each.name, values.in_language(language()), reason)
     Console(markup=False, highlight=False, emoji=False).print(table)
 
 
+_VALUE_WIDTH = len("expected 2026-11-02T00:00:00+08:00")
+"""An instant fits in one line, at 80 columns too."""
+
 _HEADINGS = (
     Text(zh="案例", en="case"),
-    Text(zh="预期", en="expected"),
-    Text(zh="实际", en="actual"),
+    Text(zh="预期和实际", en="expected and actual"),
     Text(zh="理由", en="reason"),
 )
 

@@ -10,8 +10,10 @@ from rich.text import Text as Line
 
 from backend.cli.language import AuthorError
 from backend.i18n import Text
+from backend.rulebook.explanation.explanation import figures_in_force
 from backend.rulebook.explanation.reasons import Reason, reasons_of
 from backend.rulebook.explanation.values import amount, display
+from backend.rulebook.modules.units import is_money
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from backend.rulebook import Rulebook, Verdict
     from backend.rulebook.explanation.candidates import Candidate
-    from backend.rulebook.explanation.explanation import Explanation, OtherRule
+    from backend.rulebook.explanation.explanation import Explanation, Figure, OtherRule
     from backend.rulebook.explanation.way_out import Way, WayOut
     from backend.rulebook.language.explainer import Step
 
@@ -36,12 +38,13 @@ class Printer:
         self.zone = zone
         self.language = language
         self.in_fen = False
+        self.figures: dict[str, Figure] = {}
         colours = None if os.environ.get("NO_COLOR") else "auto"
         self.console = Console(highlight=False, soft_wrap=True, emoji=False, color_system=colours)
 
     def explanation(self, found: Explanation) -> None:
         """Print a verdict, the way out, the deciding rule step by step, and each other rule with its reason."""
-        self.in_fen = found.in_fen
+        self.in_fen, self.figures = found.in_fen, found.figures
         self._lines(self._verdict(found.verdict))
         if found.way_out is not None:
             self._lines(self._way_out(found.way_out))
@@ -66,12 +69,13 @@ class Printer:
                 )
             )
         rule, step = found
+        self.figures = figures_in_force(rulebook.modules[module], on or at.astimezone(self.zone).date())
         self._line(f"{'✓' if step.value is True else '·'} {rule.id} → {rule.then}")
         law = rulebook.evaluator(module).law_at(at, on)
         names = {"facts": facts, "now": at, **law.parameter_values}
         for reason in reasons_of(rule.text, rule.condition, names):
             self._line(f"    {self._reason(reason)}")
-        self._lines(self._steps(rule.source, step))
+        self._lines(self._steps(rule.source, rule.then, step))
 
     # ── parts ──
 
@@ -104,17 +108,23 @@ class Printer:
 
     def _decisive(self, found: Explanation, step: Step) -> Iterator[str]:
         yield f"✓ {found.verdict.rule} → {found.then}"
-        yield from self._steps(found.source, step)
+        yield from self._steps(found.source, found.then, step)
 
-    def _steps(self, source: str, step: Step) -> Iterator[str]:
+    def _steps(self, source: str, then: str | int, step: Step) -> Iterator[str]:
         yield "    " + self._say(f"来源：{source}", f"source: {source}")
-        yield from self._tree(step, "    ")
+        figure = self.figures.get(str(then))
+        if figure is not None:
+            yield f"    {figure.name}  =  {self._named(figure.name, figure.value)}  {figure.source}"
+        yield from self._tree(step, "    ", source)
 
-    def _tree(self, step: Step, margin: str) -> Iterator[str]:
-        yield f"{margin}{' '.join(step.text.split())}  =  {self._value(step.value)}"
+    def _tree(self, step: Step, margin: str, source: str) -> Iterator[str]:
+        text = " ".join(step.text.split())
+        figure = self.figures.get(text)
+        other = f"  {figure.source}" if figure is not None and figure.source != source else ""
+        yield f"{margin}{text}  =  {self._named(text, step.value)}{other}"
         for inner in step.steps:
             if inner.text.strip("'\"") != self._value(inner.value):
-                yield from self._tree(inner, margin + "  ")
+                yield from self._tree(inner, margin + "  ", source)
 
     def _other(self, other: OtherRule) -> Iterator[str]:
         yield f"{'✓' if other.fired else '·'} {other.rule} → {other.then}"
@@ -125,7 +135,7 @@ class Printer:
         if reason.elements == 0:
             return self._say(f"{reason.text} 为空", f"{reason.text} is empty")
         holds = self._say("成立" if reason.holds else "不成立", "holds" if reason.holds else "does not hold")
-        values = ", ".join(f"{name} = {self._value(value)}" for name, value in reason.values.items())
+        values = ", ".join(f"{name} = {self._named(name, value)}" for name, value in reason.values.items())
         element = ""
         if reason.element is not None and reason.elements != 1:
             element = self._say(
@@ -185,7 +195,7 @@ class Printer:
         element = "" if candidate.element is None else f"[{candidate.element}]"
         head, _, rest = change.path.partition(".")
         path = f"{head}{element}{'.' if rest else ''}{rest}"
-        values = ", ".join(f"{name}: {self._value(value)}" for name, value in candidate.values)
+        values = ", ".join(f"{name}: {self._named(name, value)}" for name, value in candidate.values)
         days = self._say(f"，共 {candidate.days} 天", f", {candidate.days} days") if candidate.days else ""
         return f"{change.what.in_language(self.language)}{days}  [{change.act} {path}: {values}]"
 
@@ -193,6 +203,11 @@ class Printer:
         if self.in_fen and isinstance(verdict.result, int):
             return amount("_fen", verdict.result).in_language(self.language)
         return self._value(verdict.result)
+
+    def _named(self, name: str, value: object) -> str:
+        """Return the value of a fact, a parameter or another expression of this text; amounts are in yuan."""
+        figure = self.figures.get(name)
+        return display(value, self.zone, money=is_money(name) if figure is None else figure.money)
 
     def _value(self, value: object) -> str:
         return display(value, self.zone)

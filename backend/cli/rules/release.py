@@ -101,6 +101,7 @@ def approve(digest: str) -> None:
     settings = load_settings()
     with signed_in(settings) as api:
         full_digest = _full_digest(api, digest)
+        _refuse_own(api, full_digest)
         review = _review(api, full_digest)
         print_review(review, ZoneInfo(settings.time_zone), language())
         acknowledged = {
@@ -157,7 +158,7 @@ def cancel(digest: str) -> None:
         api.send("DELETE", f"{RELEASES}/{full_digest}/activations")
     click.echo(
         _text(
-            f"{full_digest[:16]} 不再施行。",
+            f"{full_digest[:16]} 已取消定时施行。",
             f"{full_digest[:16]} is no longer scheduled.",
         )
     )
@@ -187,10 +188,13 @@ def rollback(digest: str) -> None:
 
 @click.command(
     cls=AuthorCommand,
-    zh="""列出各版本曾经、现在和将要施行的时间，以及从未施行的版本，最新的在前。""",
+    zh="""列出各版本曾经、现在和将要施行的时间、提交和施行的账号，以及从未施行的版本，最新的在前。""",
 )
 def log() -> None:
-    """List which release was, is and will be in force when, and the releases that never were, the newest first."""
+    """List which release was, is and will be in force when, and the releases that never were, the newest first.
+
+    Each line names the accounts that submitted the release and put it in force.
+    """
     settings = load_settings()
     zone = ZoneInfo(settings.time_zone)
     with signed_in(settings) as api:
@@ -198,13 +202,18 @@ def log() -> None:
         releases = _releases(api)
     by_digest = {one["digest"]: one for one in releases}
     for one in activations:
-        note = by_digest.get(one["digest"], {}).get("note", "")
+        release = by_digest.get(one["digest"], {})
+        note = f"  {release['note']}" if release.get("note") else ""
         since, until = _local(one["since"], zone), _local(one["until"], zone) if one["until"] else "…"
-        click.echo(f"{one['digest'][:16]}  {since} – {until}  {note}".rstrip())
+        author, by = _account(release.get("author")), _account(one["account"])
+        who = _text(f"提交：{author}；施行：{by}", f"submitted by {author}, activated by {by}")
+        click.echo(f"{one['digest'][:16]}  {since} – {until}{note}  ({who})")
     never = [one for one in releases if one["digest"] not in {each["digest"] for each in activations}]
     for one in never:
         words = _text("未施行", "never in force")
-        click.echo(f"{one['digest'][:16]}  {words}  {_local(one['published'], zone)}  {one['note']}".rstrip())
+        note, author = f"  {one['note']}" if one["note"] else "", _account(one["author"])
+        who = _text(f"提交：{author}", f"submitted by {author}")
+        click.echo(f"{one['digest'][:16]}  {words}  {_local(one['published'], zone)}{note}  ({who})")
     if not activations and not never:
         click.echo(
             _text(
@@ -217,6 +226,25 @@ def log() -> None:
 def _texts(folder: Path, files: Iterable[SourceFile]) -> dict[str, str]:
     """Return the texts of files by their paths below the folder."""
     return {Path(file.path).relative_to(folder).as_posix(): file.text for file in files}
+
+
+def _account(account: str | None) -> str:
+    """Return the id of an account as it is shown; the API has none for what the city's machine did."""
+    return account or _text("本市服务器", "the city's machine")
+
+
+def _refuse_own(api: Api, digest: str) -> None:
+    """Refuse, before anything is read or asked, a release of one's own. Raises ClickException.
+
+    The server refuses it too, and from other accounts of the same person.
+    """
+    if api.get(f"{RELEASES}/{digest}")["author"] == api.get("/v1/me")["id"]:
+        raise click.ClickException(
+            _text(
+                "该版规则由您提交，须由另一人批准。",
+                "You submitted this release; another person must approve it.",
+            )
+        )
 
 
 def _modules_in_force(api: Api) -> set[str]:

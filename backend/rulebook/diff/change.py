@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from backend.i18n import Text
 from backend.rulebook.language.temporal import duration_text
+from backend.rulebook.modules.units import is_money, money_text
 
 Effect = Literal["none", "wording", "result"]
 GROUPED_FROM = 10_000
@@ -119,9 +120,13 @@ def change(
     *,
     place: str = "",
     since: date | None = None,
+    money: bool = False,
 ) -> Change:
-    """Return a change, with its line in both languages; of values by date, those from the day `since` on."""
-    was, becomes = (None if one is None else written(one) for one in (before, after))
+    """Return a change, with its line in both languages; of values by date, those from the day `since` on.
+
+    Whole numbers are fen if they are `money`.
+    """
+    was, becomes = (None if one is None else written(one, money=money) for one in (before, after))
     day_zh, day_en = (f"，自{since}起", f" from {since}") if since not in (None, date.min) else ("", "")
     about = "" if subject == kind else f" {subject}"
     where_zh, where_en = (f"，{place}", f", {place}") if place else ("", "")
@@ -145,11 +150,13 @@ def _values(was: str | None, becomes: str | None, subject: str) -> tuple[str, st
             return f"：{was} → {becomes}", f": {was} → {becomes}"
 
 
-def written(value: Any) -> str:  # noqa: ANN401  any value of a module
-    """Return a value as authors write it."""
+def written(value: Any, *, money: bool = False) -> str:  # noqa: ANN401  any value of a module
+    """Return a value as authors write it; whole numbers are fen if they are `money`."""
     match value:
         case bool():
             return str(value).lower()
+        case int() if money:
+            return money_text(value)
         case int() if abs(value) >= GROUPED_FROM:
             return f"{value:_}"
         case timedelta():
@@ -157,10 +164,11 @@ def written(value: Any) -> str:  # noqa: ANN401  any value of a module
         case Text():
             return value.zh if value.zh == value.en else f"{value.zh} / {value.en}"
         case list() | tuple():
-            return f"[{', '.join(map(written, cast('Sequence[object]', value)))}]"
+            return f"[{', '.join(written(one, money=money) for one in cast('Sequence[object]', value))}]"
         case Struct():
             fields = ((name, getattr(value, name)) for name in value.__struct_fields__)
-            return f"{{{', '.join(f'{name}: {written(one)}' for name, one in fields if one is not None)}}}"
+            shown = (f"{name}: {written(one, money=is_money(name))}" for name, one in fields if one is not None)
+            return f"{{{', '.join(shown)}}}"
         case _:
             return str(value)
 

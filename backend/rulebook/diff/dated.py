@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from zoneinfo import ZoneInfo
 
-from backend.rulebook.diff.change import Change, Effect, change, strongest
+from backend.rulebook.diff.change import Change, Effect, change, strongest, written
 from backend.rulebook.diff.meaning import change_days
 from backend.rulebook.diff.texts import text_changes
 from backend.rulebook.modules.figures import TextsOfTheDay, figures_in
 from backend.rulebook.modules.module import Module, Parameter
 from backend.rulebook.modules.periods import DatedValue, value_on
+from backend.rulebook.modules.units import is_money
 
 
 def renamed_parameters(old: Module, new: Module) -> dict[str, str]:
@@ -36,20 +37,33 @@ def parameter_changes(old: Module, new: Module, renamed: Mapping[str, str]) -> I
             yield change("parameter_removed", name, "none", name, None)
         else:
             effect = strongest((_effect_of(old, name), _effect_of(new, name)))
+            money = is_money(name, new.parameters[name].unit)
             for since, before, after in _dated_differences(parameter.values, new.parameters[name].values):
-                yield change("parameter", name, effect, before, after, since=since)
-            if _sources(parameter.values) != _sources(new.parameters[name].values):
-                yield change("source", name, "none", _sources(parameter.values), _sources(new.parameters[name].values))
+                yield change("parameter", name, effect, before, after, since=since, money=money)
             encoded = [_articles(one.values) for one in (parameter, new.parameters[name])]
             if encoded[0] != encoded[1]:
                 yield change("encoded", name, "none", *encoded)
     for name, parameter in new.parameters.items():
         if name not in old.parameters and name not in renamed.values():
-            values = {str(one.since or "…"): one.value for one in parameter.values}
+            money = is_money(name, parameter.unit)
+            values = {str(one.since or "…"): written(one.value, money=money) for one in parameter.values}
             shown = (
                 next(iter(values.values())) if len(values) == 1 else ", ".join(f"{d}: {v}" for d, v in values.items())
             )
             yield change("parameter_added", name, "none", None, shown)
+    yield from _source_changes(old, new)
+
+
+def _source_changes(old: Module, new: Module) -> Iterator[Change]:
+    """Yield the sources that parameters lost and got, those of several parameters once."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, parameter in old.parameters.items():
+        if name in new.parameters:
+            before, after = _sources(parameter.values), _sources(new.parameters[name].values)
+            if before != after:
+                found.setdefault(_differing(before, after), []).append(name)
+    for (lost, gained), names in found.items():
+        yield change("source", ", ".join(names), "none", lost or None, gained or None)
 
 
 def terms_changes(old: Module, new: Module) -> Iterator[Change]:
@@ -64,15 +78,17 @@ def terms_changes(old: Module, new: Module) -> Iterator[Change]:
             for module in (old, new)
         )
         for since, was, becomes in _dated_differences(before, after):
-            yield change("terms", name, "result", was, becomes, since=since)
-    if _sources(old.terms) != _sources(new.terms):
-        yield change("source", "terms", "none", _sources(old.terms), _sources(new.terms))
+            yield change("terms", name, "result", was, becomes, since=since, money=is_money(name))
+    before, after = _sources(old.terms), _sources(new.terms)
+    if before != after:
+        lost, gained = _differing(before, after)
+        yield change("source", "terms", "none", lost or None, gained or None)
 
 
 def otherwise_changes(old: Module, new: Module, zone: ZoneInfo) -> Iterator[Change]:
     """Yield how the result and the texts differ if no rule fires."""
     if old.otherwise.then != new.otherwise.then:
-        yield change("otherwise", "otherwise", "result", old.otherwise.then, new.otherwise.then)
+        yield change("otherwise", "otherwise", "result", old.otherwise.then, new.otherwise.then, money=new.in_yuan)
     texts = [(one.otherwise.because, one.otherwise.remedy) for one in (old, new)]
     if texts[0] != texts[1]:
         days = change_days((old, new))
@@ -103,8 +119,16 @@ def _history(parameter: Parameter) -> list[object]:
     return [(one.since, one.until, one.value) for one in parameter.values]
 
 
-def _sources(values: Sequence[DatedValue]) -> str:
-    return "; ".join(dict.fromkeys(one.source for one in values))
+def _sources(values: Sequence[DatedValue]) -> list[str]:
+    return list(dict.fromkeys(one.source for one in values))
+
+
+def _differing(before: Sequence[str], after: Sequence[str]) -> tuple[str, str]:
+    """Return the sources that were lost and got; all of them if only their order differs."""
+    lost, gained = ([one for one in these if one not in those] for these, those in ((before, after), (after, before)))
+    if not lost and not gained:
+        lost, gained = list(before), list(after)
+    return "; ".join(lost), "; ".join(gained)
 
 
 def _articles(values: Sequence[DatedValue]) -> list[str]:

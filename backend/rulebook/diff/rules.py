@@ -51,7 +51,7 @@ class RuleComparison:
         if not differences and not self._same_words(old, new):
             yield change("rewritten", name, "none", None, None)
         if self.renamed.get(str(old.then), old.then) != new.then:
-            yield change("then", name, self._effect(old, new), old.then, new.then)
+            yield change("then", name, self._effect(old, new), old.then, new.then, money=self.new.in_yuan)
         if (old.because, old.remedy) != (new.because, new.remedy):
             spans = [(one.since, one.until) for one in (old, new)]
             days = [day for day in change_days((self.old, self.new)) if any(in_force(*span, day) for span in spans)]

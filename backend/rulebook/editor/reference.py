@@ -10,7 +10,7 @@ from backend.i18n import Text
 from backend.rulebook.language.temporal import duration_text
 from backend.rulebook.language.types import INT64, Field, Type, Unit, fields_of
 from backend.rulebook.modules.module import Parameter
-from backend.rulebook.modules.units import UNITS
+from backend.rulebook.modules.units import UNITS, is_money, money_text
 
 _KINDS = {
     "bool": Text(zh="是否（true 或 false）", en="true or false"),
@@ -122,11 +122,12 @@ def unit_text(unit: str) -> Text:
 
 def parameter_values(parameter: Parameter) -> Iterator[str]:
     """Yield the values of a parameter with their days, such as `2020-01-01 … 2021-12-31: 14d  [V] the order`."""
+    money = is_money(parameter.name, parameter.unit)
     for dated in parameter.values:
         since = dated.since.isoformat() if dated.since is not None else ""
         until = dated.until.isoformat() if dated.until is not None else ""
         period = f"{since} – {until}".strip() if since or until else "–"
-        yield f"{period}: {value_text(dated.value)}  {dated.source}"
+        yield f"{period}: {value_text(dated.value, money=money)}  {dated.source}"
 
 
 def parameter_text(parameter: Parameter) -> Text:
@@ -138,16 +139,18 @@ def parameter_text(parameter: Parameter) -> Text:
     return Text(zh=f"{zh}\n\n{values}".lstrip(), en=f"{en}\n\n{values}".lstrip())
 
 
-def value_text(value: object) -> str:
-    """Return a value as a rule module writes it."""
+def value_text(value: object, *, money: bool = False) -> str:
+    """Return a value as a rule module writes it; whole numbers are fen if they are `money`."""
     match value:
         case bool():
             return "true" if value else "false"
+        case int() if money:
+            return money_text(value)
         case timedelta():
             return duration_text(value)
         case datetime():
             return value.isoformat()
         case tuple() | list():
-            return f"[{', '.join(map(value_text, cast('Sequence[object]', value)))}]"
+            return f"[{', '.join(value_text(one, money=money) for one in cast('Sequence[object]', value))}]"
         case _:
             return str(value)

@@ -9,7 +9,7 @@ from msgspec import Struct
 from backend.i18n import Text
 from backend.rulebook import Verdict
 from backend.rulebook.explanation.candidates import Candidate
-from backend.rulebook.explanation.explanation import Explanation, OtherRule
+from backend.rulebook.explanation.explanation import Explanation, Figure, OtherRule
 from backend.rulebook.explanation.values import display
 from backend.rulebook.explanation.way_out import By, Kind, Way, WayOut
 from backend.rulebook.language.explainer import Failure, Step
@@ -78,7 +78,10 @@ class StepDetails(Struct, frozen=True):
 
 
 class ExplanationDetails(Struct, frozen=True):
-    """Everything that is known about a verdict: see `Explanation`."""
+    """Everything that is known about a verdict: see `Explanation`.
+
+    `figure` is the parameter that the result comes from, None if the rule states the result itself.
+    """
 
     module: str
     title: Text
@@ -89,6 +92,7 @@ class ExplanationDetails(Struct, frozen=True):
     because: Text
     remedy: Text | None
     source: str
+    figure: Figure | None
     fired: tuple[str, ...]
     changes_at: datetime | None
     rulebook: str
@@ -111,6 +115,7 @@ def explanation_details(explanation: Explanation) -> ExplanationDetails:
         because=verdict.because,
         remedy=verdict.remedy,
         source=explanation.source,
+        figure=explanation.figures.get(str(explanation.then)),
         fired=verdict.fired,
         changes_at=verdict.changes_at,
         rulebook=verdict.rulebook,

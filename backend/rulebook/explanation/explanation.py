@@ -13,12 +13,15 @@ from backend.rulebook.explanation.reasons import Names, Reason, reasons_of
 from backend.rulebook.explanation.way_out import Best, Goal, WayOut, find_way_out
 from backend.rulebook.language.explainer import Step, explain
 from backend.rulebook.modules.module import Module, Rule
+from backend.rulebook.modules.units import is_money
 from backend.rulebook.verdict import Law
 
 MAX_UPCOMING = 5
 """The most later verdicts that are listed."""
 
 Compared = Literal["better", "same", "worse"]
+Offered = Literal["claim", "use"]
+"""How people come by the result of a benefit: money is claimed, a service is used."""
 
 
 class OtherRule(Struct, frozen=True):
@@ -31,13 +34,23 @@ class OtherRule(Struct, frozen=True):
     reasons: list[Reason]
 
 
+class Figure(Struct, frozen=True):
+    """The value of a parameter in force, with the source that it comes from; `money` says that it is in fen."""
+
+    name: str
+    value: Any
+    money: bool
+    source: str
+
+
 class Explanation(Struct, frozen=True):
     """Why a module decides what it does.
 
     `then` and `source` are those of the deciding rule, `decisive` is its condition step by step, None if no rule fired.
-    `in_fen` says that the numbers of the module are amounts. `others` are the other rules in force, those with a better
-    result first. `upcoming` are the next verdicts for unchanged facts. By the law of another day, neither these nor a
-    way out are computed.
+    `in_fen` says that the numbers of the module are amounts, and `offered` how people come by them, None for what holds
+    without any act of theirs. `figures` are the parameters in force, by name. `others` are the other rules in force,
+    those with a better result first. `upcoming` are the next verdicts for unchanged facts. By the law of another day,
+    neither these nor a way out are computed.
     """
 
     module: str
@@ -46,7 +59,9 @@ class Explanation(Struct, frozen=True):
     verdict: Verdict
     then: str | int
     in_fen: bool
+    offered: Offered | None
     source: str
+    figures: dict[str, Figure]
     decisive: Step | None
     others: list[OtherRule]
     upcoming: list[Verdict]
@@ -82,7 +97,9 @@ def explain_verdict(
         verdict,
         decisive.then if decisive else content.otherwise.then,
         content.in_yuan or (content.numeric and any(str(rule.then).endswith("_fen") for rule in content.rules)),
+        _offered(content),
         decisive.source if decisive else "",
+        figures_in_force(content, on or at.astimezone(rulebook.time_zone).date()),
         explain(decisive.text, decisive.condition, names) if decisive and with_rules else None,
         _others(content, law, verdict, names, best) if with_rules else [],
         list(_upcoming(rulebook, verdict, facts, seconds)) if on is None else [],
@@ -90,6 +107,19 @@ def explain_verdict(
         if on is not None
         else find_way_out(rulebook, module, facts, at, best=best, wanted=wanted, seconds=seconds),
     )
+
+
+def figures_in_force(module: Module, day: date) -> dict[str, Figure]:
+    """Return the parameters of a module that have a value on a day, by name."""
+    dated = [(name, one.on(day), is_money(name, one.unit)) for name, one in module.parameters.items()]
+    return {name: Figure(name, one.value, money, one.source) for name, one, money in dated if one is not None}
+
+
+def _offered(module: Module) -> Offered | None:
+    """Return how people come by the result of a module; only benefits have terms."""
+    if not module.terms:
+        return None
+    return "use" if getattr(module.terms[-1].value, "gives", None) == "service" else "claim"
 
 
 def _upcoming(rulebook: Rulebook, verdict: Verdict, facts: Struct, seconds: float | None) -> Iterator[Verdict]:

@@ -9,11 +9,16 @@ from zoneinfo import ZoneInfo
 from backend.i18n import Text
 from backend.rulebook import Verdict
 from backend.rulebook.explanation.candidates import Candidate
-from backend.rulebook.explanation.explanation import Explanation
+from backend.rulebook.explanation.explanation import Explanation, Offered
 from backend.rulebook.explanation.values import amount, minute
 from backend.rulebook.explanation.way_out import Way, WayOut
 
 Describe = Callable[[Verdict], Text]
+
+_OFFERS: dict[Offered, Text] = {
+    "claim": Text(zh="可申领", en="you can claim"),
+    "use": Text(zh="可享受", en="you can use"),
+}
 
 
 def sentences(explanation: Explanation, zone: ZoneInfo, describe: Describe | None = None) -> list[Text]:
@@ -28,15 +33,16 @@ def sentences(explanation: Explanation, zone: ZoneInfo, describe: Describe | Non
         number = amount("_fen" if explanation.in_fen else "", verdict.result)
         return Text(zh=f"{explanation.title.zh}：{number.zh}", en=f"{explanation.title.en}: {number.en}")
 
-    written = _Writer(zone, describe or by_default, explanation.verdict.at).sentences(explanation)
+    written = _Writer(zone, describe or by_default, explanation).sentences(explanation)
     return list(dict.fromkeys(written))
 
 
 class _Writer:
-    def __init__(self, zone: ZoneInfo, describe: Describe, at: datetime) -> None:
+    def __init__(self, zone: ZoneInfo, describe: Describe, explanation: Explanation) -> None:
         self.zone = zone
         self.describe = describe
-        self.at = at
+        self.at = explanation.verdict.at
+        self.offered: Offered | None = explanation.offered
 
     def sentences(self, explanation: Explanation) -> Iterator[Text]:
         verdict, way_out = explanation.verdict, explanation.way_out
@@ -54,8 +60,18 @@ class _Writer:
             return Text(
                 zh=f"情况不变的，{when}起结果会有变化。", en=f"If nothing else changes, this changes on {when}."
             )
-        then = self.describe(upcoming[0])
-        return Text(zh=f"情况不变的，{when}起：{then.zh}。", en=f"If nothing else changes, from {when} on: {then.en}.")
+        then, offer = self.describe(upcoming[0]), self._offer(upcoming[0])
+        return Text(
+            zh=f"情况不变的，{when}起{offer.zh}：{then.zh}。",
+            en=f"If nothing else changes, from {when} on{offer.en}: {then.en}.",
+        )
+
+    def _offer(self, verdict: Verdict) -> Text:
+        """Return the words between an instant and what one can then claim or use; none for other verdicts."""
+        if self.offered is None or not isinstance(verdict.result, int) or verdict.result <= 0:
+            return Text(zh="", en="")
+        words = _OFFERS[self.offered]
+        return Text(zh=words.zh, en=f" {words.en}")
 
     def _way_out(self, found: WayOut) -> Iterator[Text]:
         match found.kind:
@@ -83,7 +99,14 @@ class _Writer:
     def _waiting(self, found: WayOut) -> Text:
         assert found.waiting is not None
         when, then = minute(found.waiting.at, self.zone), self.describe(found.waiting)
-        if found.kind == "time" and found.proved:
+        offer, inevitable = self._offer(found.waiting), found.kind == "time" and found.proved
+        if offer.zh:  # a benefit takes an act: it is claimed or used
+            return Text(
+                zh=f"{'无法提前' if inevitable else '情况不变的'}，{when}起{offer.zh}：{then.zh}。",
+                en=f"{'You cannot make it earlier:' if inevitable else 'If nothing else changes,'} "
+                f"from {when} on{offer.en}: {then.en}.",
+            )
+        if inevitable:
             return Text(
                 zh=f"您无需办理任何事项，也无法提前：{when}起自动变为：{then.zh}。",
                 en=f"You need not do anything, and cannot make it earlier: from {when} on, automatically: {then.en}.",
@@ -106,9 +129,10 @@ class _Writer:
         counts = Counter(self._act(candidate) for candidate in way.changes)
         acts = [act + _times(count) for act, count in counts.items()]
         when, then = minute(way.verdict.at, self.zone), self.describe(way.verdict)
+        offer = self._offer(way.verdict)
         return Text(
-            zh=f"{'；'.join(act.zh for act in acts)}。最早{when}起：{then.zh}。",
-            en=f"{'; '.join(act.en for act in acts)}. From {when} at the earliest: {then.en}.",
+            zh=f"{'；'.join(act.zh for act in acts)}。最早{when}起{offer.zh}：{then.zh}。",
+            en=f"{'; '.join(act.en for act in acts)}. From {when} at the earliest{offer.en}: {then.en}.",
         )
 
     def _act(self, candidate: Candidate) -> Text:

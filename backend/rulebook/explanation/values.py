@@ -10,15 +10,18 @@ from msgspec import Struct
 from backend.i18n import Text, yuan
 from backend.rulebook.language.explainer import Failure
 from backend.rulebook.language.temporal import duration_text
+from backend.rulebook.modules.units import is_money, money_text
 
 
-def display(value: object, zone: ZoneInfo) -> str:
-    """Return a value as authors write it, with instants in a time zone."""
+def display(value: object, zone: ZoneInfo, *, money: bool = False) -> str:
+    """Return a value as authors write it, with instants in a time zone; whole numbers are fen if they are `money`."""
     match value:
         case None:
             return "absent"
         case bool():
             return str(value).lower()
+        case int() if money:
+            return money_text(value)
         case str():
             return value
         case datetime():
@@ -26,10 +29,12 @@ def display(value: object, zone: ZoneInfo) -> str:
         case timedelta():
             return duration_text(value)
         case list() | tuple():
-            return f"[{', '.join(display(item, zone) for item in cast('Sequence[object]', value))}]"
+            return f"[{', '.join(display(item, zone, money=money) for item in cast('Sequence[object]', value))}]"
         case Struct():
             fields = ((name, getattr(value, name)) for name in value.__struct_fields__)
-            shown = (f"{name}: {display(item, zone)}" for name, item in fields if item is not None)
+            shown = (
+                f"{name}: {display(item, zone, money=is_money(name))}" for name, item in fields if item is not None
+            )
             return f"{{{', '.join(shown)}}}"
         case Failure():
             return f"fails: {value.reason}"

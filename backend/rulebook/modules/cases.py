@@ -18,6 +18,7 @@ from backend.rulebook import CASES, PERSONAS, Rulebook, Verdict, load_rulebook, 
 from backend.rulebook.modules.case_reader import NEVER, NONE, Case, Expected, Persona, read_cases, read_personas
 from backend.rulebook.modules.coverage import check_changes_covered, check_rules_covered
 from backend.rulebook.modules.module import Module
+from backend.rulebook.modules.units import is_money, money_text
 from backend.rulebook.source import Fault, InvalidRulebook, Location, SourceFile, suggest
 
 
@@ -161,12 +162,13 @@ def run_module(
     for case in cases:
         verdict, differing = failures(rulebook, module.name, case)
         for key, expected, actual in differing:
-            values = _format(expected.value, zone, key), _format(actual, zone, key)
+            money = key == "result" and module.in_yuan
+            values = _format(expected.value, zone, key, money=money), _format(actual, zone, key, money=money)
             message = Text(
                 zh=f"{case.name}：{key} 为 {values[1]}，预期 {values[0]}",
                 en=f"{case.name}: {key} is {values[1]}, expected {values[0]}",
             )
-            file.fault(expected.location, message, _describe(verdict, zone), "R045")
+            file.fault(expected.location, message, _describe(verdict, zone, money=module.in_yuan), "R045")
             failed.append(
                 FailedCase(
                     module.name, case.name, key, *values, verdict.rule, verdict.because, file.path, expected.location
@@ -181,16 +183,20 @@ def run_module(
     return failed
 
 
-def _describe(verdict: Verdict, zone: ZoneInfo) -> Text:
-    changes_at, result = _format(verdict.changes_at, zone, "changes_at"), _format(verdict.result, zone, "result")
+def _describe(verdict: Verdict, zone: ZoneInfo, *, money: bool) -> Text:
+    changes_at = _format(verdict.changes_at, zone, "changes_at")
+    result = _format(verdict.result, zone, "result", money=money)
     return Text(
         zh=f"成立的规则：{'、'.join(verdict.fired) or '无'}；由“{verdict.rule}”得 {result}，变更时刻：{changes_at}",
         en=f"{', '.join(verdict.fired) or 'no rule'} fired; {result} by {verdict.rule!r}, changes at {changes_at}",
     )
 
 
-def _format(value: object, zone: ZoneInfo, key: str) -> str:
+def _format(value: object, zone: ZoneInfo, key: str, *, money: bool = False) -> str:
+    """Return a value as authors write it; a whole number is fen if it is `money`."""
     match value:
+        case int() if money:
+            return money_text(value)
         case None:
             return NEVER if key == "changes_at" else NONE
         case datetime():
@@ -199,7 +205,7 @@ def _format(value: object, zone: ZoneInfo, key: str) -> str:
             return f"[{', '.join(map(str, cast('tuple[object, ...]', value)))}]"
         case dict():
             fields = cast("dict[str, object]", value).items()
-            return ", ".join(f"{name}: {_format(each, zone, key)}" for name, each in fields)
+            return ", ".join(f"{name}: {_format(each, zone, key, money=is_money(name))}" for name, each in fields)
         case Text():
             return f"{value.zh} / {value.en}"
         case _:

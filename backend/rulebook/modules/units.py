@@ -61,6 +61,11 @@ def fen_of(text: str) -> int | None:
     return -fen if found[1] else fen
 
 
+def money_text(fen: int) -> str:
+    """Return an amount as authors write it, such as `1_200_000 yuan` or `0.50 yuan`; the opposite of `fen_of`."""
+    return f"{yuan(fen).replace(',', '_')} yuan"
+
+
 def is_money(name: str, unit: str | None = None) -> bool:
     """Return whether a fact, term or parameter of this name and unit is an amount of money."""
     return unit == YUAN or (unit is None and name.endswith(AMOUNT_SUFFIX))

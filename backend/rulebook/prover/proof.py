@@ -8,13 +8,14 @@ from typing import Any, cast
 
 from msgspec import Struct
 
-from backend.i18n import Text, yuan
+from backend.i18n import Text
 from backend.rulebook import Rulebook
 from backend.rulebook.language.explainer import explain
 from backend.rulebook.language.temporal import midnight
 from backend.rulebook.language.types import EPOCH, INSTANT_RANGE, MICROSECOND, microseconds
 from backend.rulebook.modules.case_writer import facts_yaml, instant_yaml
 from backend.rulebook.modules.module import OTHERWISE, Module
+from backend.rulebook.modules.units import money_text
 from backend.rulebook.prover.claims import Added, Always, Apart, Changed, Claim, Compared, Decided, default_claim
 from backend.rulebook.prover.encoder import Unencodable
 from backend.rulebook.prover.enough import sizes_for
@@ -369,5 +370,5 @@ def _decision(verdict: Verdict, *, in_yuan: bool) -> Decision:
     result = verdict.result
     text = ", ".join(cast("tuple[str, ...]", result)) if isinstance(result, tuple) else str(result)
     if in_yuan and isinstance(result, int):
-        text = f"{yuan(result).replace(',', '_')} yuan"
+        text = money_text(result)
     return Decision(text, verdict.rule, verdict.fired)

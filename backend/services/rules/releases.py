@@ -202,6 +202,14 @@ def _with_activation(pointer: RulebookPointer, entry: Activation, now: datetime)
     try:
         return with_activation(pointer, entry, now)
     except ActivationPending as pending:
+        if pending.scheduled.digest == entry.digest:
+            raise ActivationScheduled(
+                zh="该版规则已定时施行；要提前或改期，请先取消定时施行，再重新施行。",
+                en="This release is scheduled already. To put it in force earlier or later, cancel that first, "
+                "then activate it again.",
+                digest=pending.scheduled.digest,
+                at=pending.scheduled.since,
+            ) from pending
         raise ActivationScheduled(
             zh="已有另一版规则待施行；请等待其施行，或先取消。",
             en="Another release is scheduled; wait until it is in force, or cancel it first.",

@@ -214,6 +214,16 @@ def test_while_a_release_is_scheduled_no_other_is_activated_until_it_is_cancelle
     assert in_force(client) == other
 
 
+@pytest.mark.parametrize("again", [None, (LATER + timedelta(days=1)).isoformat()], ids=["at once", "later"])
+def test_a_scheduled_release_that_is_activated_again_is_said_to_be_scheduled(
+    client: Client, author: Headers, approver: Headers, again: str | None
+) -> None:
+    digest = scheduled(client, author, approver)
+    answer = activate(client, approver, digest, again)
+    refused(answer, 409, "activation-scheduled")
+    assert answer.json()["detail"].startswith("This release is scheduled already.")
+
+
 def test_what_is_in_force_cannot_be_cancelled(client: Client, author: Headers, approver: Headers, clock: Clock) -> None:
     digest = scheduled(client, author, approver)
     clock.now = LATER

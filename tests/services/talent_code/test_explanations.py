@@ -34,6 +34,13 @@ def test_a_benefit_says_what_would_give_more_of_it(scene: Scene) -> None:
     assert any("认定为更高的人才类别（" in sentence and "购房补贴：" in sentence for sentence in found["sentences"])
 
 
+def test_a_benefit_is_claimed_and_a_service_is_used(scene: Scene) -> None:
+    doctor = scene.talent(DOCTOR)
+    money, service = (explained(scene, doctor, f"benefits/{one}", "zh") for one in ("home_purchase", "medical_service"))
+    assert any("起可申领：购房补贴：" in sentence for sentence in money["sentences"]), money["sentences"]
+    assert any("起可享受：" in sentence for sentence in service["sentences"]), service["sentences"]
+
+
 def test_a_percentage_is_no_amount(scene: Scene) -> None:
     doctor = scene.talent(DOCTOR)
     found = explained(scene, doctor, "benefits/tax_reward")
