@@ -193,7 +193,7 @@ def log() -> None:
     by_digest = {one["digest"]: one for one in releases}
     for one in activations:
         note = by_digest.get(one["digest"], {}).get("note", "")
-        since, until = _local(one["since"], zone), _local(one["until"], zone) if one["until"] else "…"
+        since, until = (_local(one[end], zone) if one[end] else "…" for end in ("since", "until"))
         click.echo(f"{one['digest'][:16]}  {since} – {until}  {note}".rstrip())
     never = [one for one in releases if one["digest"] not in {each["digest"] for each in activations}]
     for one in never:
