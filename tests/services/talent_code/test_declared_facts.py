@@ -102,6 +102,20 @@ def test_a_person_is_asked_sees_the_offer_and_claims_it(scene: Scene) -> None:
     assert offer(scene, person, **ANSWERS).json()["type"] == "/problems/already-claimed"
 
 
+def asked(scene: Scene, person: Citizen) -> list[str]:
+    return [one["benefit"] for one in scene.benefits(person)["asking"]]
+
+
+def test_nobody_is_asked_where_no_answer_gives_anything(scene: Scene) -> None:
+    assert asked(scene, elder(scene, "19700307", "13800000102")) == []
+    person = elder(scene)
+    assert asked(scene, person) == ["old_age"]
+    assert claim(scene, person, "first", **ANSWERS).status_code == 201
+    assert asked(scene, person) == [], "the next claim is possible 28 days later"
+    scene.time_passes(days=28)
+    assert asked(scene, person) == ["old_age"]
+
+
 def test_the_amount_rises_on_the_birthday(scene: Scene) -> None:
     person = elder(scene, "19460307")
     assert offer(scene, person, **ANSWERS).json()["rule"] == "age-70"
