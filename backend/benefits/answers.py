@@ -13,6 +13,7 @@ from backend.problems import FieldError, InvalidRequest
 from backend.rulebook.language.temporal import midnight
 from backend.rulebook.language.types import INSTANT_RANGE
 from backend.rulebook.modules.declared_facts import PERSON, DeclaredFact, declared_facts
+from backend.rulebook.modules.labels import labelled_words
 
 Answers = Mapping[str, Any]
 """What a person answers to the questions of a benefit, by the name of the fact, as in JSON."""
@@ -99,7 +100,8 @@ def expected_answer(fact: DeclaredFact) -> Text:
         case "money":
             return Text(zh=f"须为0至{yuan(fact.high)}元之间的金额，以分计", en=f"fen, from 0 to {fact.high}")
         case "words":
-            return Text(zh=f"须为以下之一：{'、'.join(fact.words)}", en=f"one of {', '.join(fact.words)}")
+            words = labelled_words(fact.words, fact.labels)
+            return Text(zh=f"须为以下之一：{words.zh}", en=f"one of {words.en}")
         case "text":
             return Text(zh=f"须填写1至{_MAX_TEXT}个字", en=f"a text of 1 to {_MAX_TEXT} characters")
         case "date":

@@ -1,6 +1,7 @@
 """What a rulebook offers, what it decides about a claim, and what earlier claims exclude."""
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from typing import Generic, TypeVar, cast
 
@@ -11,6 +12,7 @@ from backend.benefits.problems import AlreadyClaimed
 from backend.benefits.terms import Instalment, OfferTerms
 from backend.i18n import Text, date_text
 from backend.rulebook import Rulebook, Verdict
+from backend.rulebook.explanation.unknown_facts import truth_without
 from backend.rulebook.language.tree import Field, Has, Variable, walk
 from backend.rulebook.modules.module import Rule
 
@@ -108,6 +110,24 @@ class Offers(Struct, Generic[T_co], frozen=True):
         blocked_figure = next((figure for _, figure in fired if figure != 0), 0)
         amount_fen = amount_in_fen(terms, verdict.result, facts) if terms.gives == "money" else 0
         return Judgement(benefit, module.title, verdict, terms, amount_fen, blocking_rules, blocked_figure)
+
+    def may_give(self, benefit: str, facts: Struct, unknown: AbstractSet[str], at: datetime) -> bool:
+        """Return whether a benefit could give something at an instant, for some values of the `unknown` facts.
+
+        `facts` may lack those. False is certain; what is not decided by the other facts counts as possible.
+        """
+        module = self.rulebook.modules[self.module(benefit)]
+        law, day = self.rulebook.law(module.name, at), at.astimezone(self.rulebook.time_zone).date()
+        names = {"facts": facts, "now": at, **law.parameter_values}
+        for rule in law.rules:
+            truth = truth_without(rule.condition, names, unknown)
+            if truth is False:
+                continue
+            if module.number_of(rule.then, day) > 0:
+                return True
+            if truth and module.strategy == "first":
+                return False
+        return module.number_of(module.otherwise.then, day) > 0
 
     def check_restrictions(self, claimant: Claimant, benefit: str, now: datetime) -> None:
         """Check that earlier claims permit another one. Raises AlreadyClaimed."""

@@ -64,6 +64,8 @@ class RulebookPointer(AuditedDocument, kw_only=True):
     """The history of activations, and the one that is `scheduled`. There is one such document.
 
     The release of the last one in the `past` is in force, or that of the scheduled one once its instant has come.
+    `initial` is the digest of the edition that was in force before the first activation, without being activated: that
+    of the folder of rules of the process which made the activation.
     """
 
     collection: ClassVar[str] = "rulebook_pointers"
@@ -76,6 +78,7 @@ class RulebookPointer(AuditedDocument, kw_only=True):
 
     past: tuple[Activation, ...]
     scheduled: Activation | None = None
+    initial: str = ""
 
     def in_force(self, now: datetime) -> Activation | None:
         """Return the activation that is in force at `now`, the latest instant that the caller knows."""

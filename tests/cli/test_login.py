@@ -188,13 +188,16 @@ def test_rules_are_released_by_one_person_and_approved_and_activated_by_another(
     assert office.run(APPROVER, "rules", "activate", second).output == f"{second} is in force.\n"
 
     assert office.run(APPROVER, "rules", "rollback", first).output == f"{first} is in force.\n"
-    logged = [line.split()[0] for line in office.run(AUTHOR, "rules", "log").output.splitlines()]
-    assert logged == [first, second, first]
-    log = office.run(AUTHOR, "rules", "log").output.splitlines()
-    assert all("+08:00 – " in line for line in log)
-    accounts = {found.groups() for line in log if (found := WHO.search(line))}
+    *logged, before_all = office.run(AUTHOR, "rules", "log").output.splitlines()
+    assert [line.split()[0] for line in logged] == [first, second, first]
+    assert all("+08:00 – " in line for line in logged)
+    accounts = {found.groups() for line in logged if (found := WHO.search(line))}
     ((author, approver),) = accounts
     assert author != approver
+    initial = before_all.split()[0]
+    assert before_all.startswith(f"{initial}  … – 20")
+    assert office.run(APPROVER, "rules", "rollback", initial).output == f"{initial} is in force.\n"
+    assert office.run(APPROVER, "rules", "rollback", first).output == f"{first} is in force.\n"
 
 
 @pytest.mark.usefixtures("staff")

@@ -204,7 +204,7 @@ def log() -> None:
     for one in activations:
         release = by_digest.get(one["digest"], {})
         note = f"  {release['note']}" if release.get("note") else ""
-        since, until = _local(one["since"], zone), _local(one["until"], zone) if one["until"] else "…"
+        since, until = (_local(one[end], zone) if one[end] else "…" for end in ("since", "until"))
         author, by = _account(release.get("author")), _account(one["account"])
         who = _text(f"提交：{author}；施行：{by}", f"submitted by {author}, activated by {by}")
         click.echo(f"{one['digest'][:16]}  {since} – {until}{note}  ({who})")

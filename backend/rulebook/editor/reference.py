@@ -9,6 +9,7 @@ from msgspec import Struct
 from backend.i18n import Text
 from backend.rulebook.language.temporal import duration_text
 from backend.rulebook.language.types import INT64, Field, Type, Unit, fields_of
+from backend.rulebook.modules.labels import labelled_words
 from backend.rulebook.modules.module import Parameter
 from backend.rulebook.modules.units import UNITS, is_money, money_text
 
@@ -32,8 +33,9 @@ _NONE = Text(zh="（没有说明）", en="(no meaning is given)")
 class Fact(Struct, frozen=True):
     """A fact that rules may read: how a condition writes it, what it means, and what it may be.
 
-    `words` are its possible values, `low` and `high` its bounds, `max_length` the most elements of a list. An element
-    of a list is written with `[]`, as in `facts.contacts[].level`.
+    `words` are its possible values, `labels` what people read for them, if they have labels; `low` and `high` are its
+    bounds, `max_length` the most elements of a list. An element of a list is written with `[]`, as in
+    `facts.contacts[].level`.
     """
 
     path: str
@@ -42,6 +44,7 @@ class Fact(Struct, frozen=True):
     optional: bool
     unit: Unit | None = None
     words: tuple[str, ...] = ()
+    labels: tuple[Text, ...] = ()
     low: int | None = None
     high: int | None = None
     max_length: int | None = None
@@ -50,8 +53,9 @@ class Fact(Struct, frozen=True):
         """Return its words, bounds, length and unit, as authors read them; empty if it has none."""
         zh, en = list[str](), list[str]()
         if self.words:
-            zh.append("、".join(self.words))
-            en.append(", ".join(self.words))
+            words = labelled_words(self.words, self.labels)
+            zh.append(words.zh)
+            en.append(words.en)
         if self.low is not None or self.high is not None:
             low = f"{self.low:,}" if self.low is not None else ""
             high = f"{self.high:,}" if self.high is not None else ""
@@ -92,6 +96,7 @@ def describe(path: str, field: Field) -> Fact:
         field.optional,
         field.meaning.unit if field.meaning is not None else None,
         words_of(kind),
+        field.meaning.labels if field.meaning is not None else (),
         kind.low if bounded and kind.low != INT64[0] else None,
         kind.high if bounded and kind.high != INT64[1] else None,
         field.max_length,

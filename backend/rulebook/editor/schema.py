@@ -58,7 +58,12 @@ _ARTICLE = _mapping(keys.ARTICLE_KEYS, keys.OPTIONAL_ARTICLE_KEYS, {"title": _SE
 _FACT = _mapping(
     keys.FACT_KEYS,
     [key for key in keys.FACT_KEYS if key not in keys.REQUIRED_FACT_KEYS],
-    {"meaning": _SENTENCE, "words": _LIST_OF_TEXTS, "fields": {"type": "object"}, "from": _TEXT},
+    {
+        "meaning": _SENTENCE,
+        "words": {"oneOf": [_LIST_OF_TEXTS, _named(_SENTENCE)]},
+        "fields": {"type": "object"},
+        "from": _TEXT,
+    },
 )
 _RULE_VALUES: dict[str, Schema] = {
     **_PERIOD,

@@ -1,4 +1,4 @@
-"""What a condition is whatever some facts are, and at any time: true, false, or undecided."""
+"""What a condition is whatever some facts are, at any time or at one: true, false, or undecided."""
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
@@ -20,7 +20,10 @@ def fields_read(node: Node) -> set[str]:
 
 
 def truth_without(node: Node, names: Mapping[str, Any], unknown: AbstractSet[str]) -> bool | None:
-    """Return the truth of a condition that holds for all values of the unknown facts and of `now`, or None."""
+    """Return the truth of a condition that holds for all values of the unknown facts, or None.
+
+    It also holds for all values of `now` unless `names` has one.
+    """
     match node:
         case Logic():
             decisive = node.operator == "||"
@@ -35,7 +38,7 @@ def truth_without(node: Node, names: Mapping[str, Any], unknown: AbstractSet[str
         case Conditional():
             condition = truth_without(node.condition, names, unknown)
             return None if condition is None else truth_without(_branch(node, truth=condition), names, unknown)
-        case Macro(name="exists" | "all") if node.test is not None and _is_known(node.source, unknown):
+        case Macro(name="exists" | "all") if node.test is not None and _is_known(node.source, names, unknown):
             items = explain("", node.source, names).value
             if len(items) > MAX_ITEMS:
                 return None
@@ -43,14 +46,14 @@ def truth_without(node: Node, names: Mapping[str, Any], unknown: AbstractSet[str
             decisive = node.name == "exists"
             return decisive if decisive in found else None if None in found else not decisive
         case _:
-            return explain("", node, names).value is True if _is_known(node, unknown) else None
+            return explain("", node, names).value is True if _is_known(node, names, unknown) else None
 
 
 def _branch(node: Conditional, *, truth: bool) -> Node:
     return node.chosen if truth else node.other
 
 
-def _is_known(node: Node, unknown: AbstractSet[str]) -> bool:
-    return not fields_read(node) & unknown and not any(
-        isinstance(part, Variable) and part.name == "now" for part in walk(node)
+def _is_known(node: Node, names: Mapping[str, Any], unknown: AbstractSet[str]) -> bool:
+    return not fields_read(node) & unknown and (
+        "now" in names or not any(isinstance(part, Variable) and part.name == "now" for part in walk(node))
     )

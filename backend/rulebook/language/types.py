@@ -171,11 +171,13 @@ class FactMeaning(Struct, frozen=True):
     """What a fact means to those who write rules: a phrase in Chinese and English, and the unit of a number.
 
     It is part of the annotation of the field: `Annotated[int, FactMeaning(zh="...", en="...", unit="months")]`.
+    `labels` are what people read for its words, in their order; none if the words have no labels.
     """
 
     zh: str
     en: str
     unit: Unit | None = None
+    labels: tuple[Text, ...] = ()
 
     @property
     def text(self) -> Text:

@@ -4,7 +4,7 @@
       extends: BenefitFacts                # what the service knows already, or nothing
       income_band:
         type: words
-        words: [low, middle, high]
+        words: {low: {zh: 低收入, en: low income}, high: {zh: 高收入, en: high income}}  # or [low, high]
         from: person                       # asked of the person; or a field such as property_register.homes
         meaning: {zh: 家庭收入档次, en: Income band of the household}
 
@@ -26,7 +26,7 @@ from backend.rulebook.language.types import INT64, FactMeaning, UnsupportedFacts
 from backend.rulebook.modules.keys import FACT_KEYS, REQUIRED_FACT_KEYS
 from backend.rulebook.modules.struct_reader import StructReader
 from backend.rulebook.modules.units import AMOUNT_SUFFIX
-from backend.rulebook.modules.yaml_document import YamlEntry, YamlMapping
+from backend.rulebook.modules.yaml_document import YamlEntry, YamlMapping, YamlScalar
 from backend.rulebook.source import SourceFile, suggest
 
 EXTENDS, PERSON = "extends", "person"
@@ -43,7 +43,7 @@ class DeclaredFact(Struct, frozen=True):
     """A fact that a module declares. `source` is "person" if the person is asked, or names what the service knows.
 
     A `date` is the midnight that begins it in the city, as an instant. `low` and `high` bound a number or an amount.
-    A list of records has `fields`.
+    A list of records has `fields`. `labels` are what people read for the words, in their order, if they have labels.
     """
 
     name: str
@@ -51,6 +51,7 @@ class DeclaredFact(Struct, frozen=True):
     meaning: Text
     source: str = PERSON
     words: tuple[str, ...] = ()
+    labels: tuple[Text, ...] = ()
     low: int = 0
     high: int = 0
     optional: bool = False
@@ -73,7 +74,8 @@ def _struct(name: str, base: type[Struct] | None, declared: tuple[DeclaredFact, 
     """Make the Struct of a declaration; equal declarations are the same Struct, in every edition of a rulebook."""
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
     for fact in declared:
-        meaning = FactMeaning(fact.meaning.zh, fact.meaning.en, "fen" if fact.type == "money" else None)
+        unit = "fen" if fact.type == "money" else None
+        meaning = FactMeaning(fact.meaning.zh, fact.meaning.en, unit, fact.labels)
         annotation = Annotated[_annotation(fact), meaning]
         if fact.optional:
             fields.append((fact.name, Annotated[_annotation(fact) | None, meaning], None))
@@ -170,11 +172,11 @@ class _FactsReader(StructReader):
         is_optional = "optional" in entries and self.literal(entries["optional"].value) is True
         low, high = self._bounds(entries, kind)
         source = self._source(entries.get("from"), kind, sources, is_optional=is_optional)
-        words = self._words(entries.get("words"))
+        words, labels = self._words(entries.get("words"))
         inner = entries.get("fields")
         fields = self._records(inner.value) if inner is not None and isinstance(inner.value, YamlMapping) else ()
         return DeclaredFact(
-            entry.key, _type(kind), meaning, source, words, low, high, optional=is_optional, fields=fields
+            entry.key, _type(kind), meaning, source, words, labels, low, high, optional=is_optional, fields=fields
         )
 
     def _check_keys(self, entry: YamlEntry, entries: Mapping[str, YamlEntry], kind: str) -> None:
@@ -207,15 +209,27 @@ class _FactsReader(StructReader):
             self.file.fault(entries["at_most"].value.location, message, code="R092")
         return low, high
 
-    def _words(self, entry: YamlEntry | None) -> tuple[str, ...]:
+    def _words(self, entry: YamlEntry | None) -> tuple[tuple[str, ...], tuple[Text, ...]]:
+        """Read the words of a fact: a list, or a mapping with the label of each."""
         if entry is None:
-            return ()
+            return (), ()
+        if isinstance(entry.value, YamlMapping) and entry.value.entries:
+            return self._labelled_words(entry.value)
         words = [self.word(item, Text(zh="词", en="a word of this fact")) for item in self.items(entry, _THE_WORDS)]
         found = [word for word in words if word is not None]
         for word in {word for word in found if found.count(word) > 1}:
             message = Text(zh=f"{word!r} 重复", en=f"{word!r} is listed twice")
             self.file.fault(entry.location, message, code="R092")
-        return tuple(dict.fromkeys(found))
+        return tuple(dict.fromkeys(found)), ()
+
+    def _labelled_words(self, value: YamlMapping) -> tuple[tuple[str, ...], tuple[Text, ...]]:
+        found: dict[str, Text] = {}
+        for one in value.entries.values():
+            key = YamlScalar(one.location, one.key, "", one.location.line)
+            word, label = self.word(key, Text(zh="词", en="a word of this fact")), self.text(one)
+            if word is not None and label is not None:
+                found[word] = label
+        return tuple(found), tuple(found.values())
 
     def _source(
         self, entry: YamlEntry | None, kind: str, sources: Mapping[str, tuple[str, ...]] | None, *, is_optional: bool

@@ -235,8 +235,11 @@ def check_instant(at: datetime | None, now: datetime) -> None:
 
 
 def was_in_force(pointer: RulebookPointer, digest: str) -> bool:
-    """Return whether a release was in force before, so that it may be put in force again without another review."""
-    return any(activation.digest == digest for activation in pointer.past)
+    """Return whether a release was in force before, so that it may be put in force again without another review.
+
+    The edition from before the first activation was.
+    """
+    return digest == pointer.initial or any(activation.digest == digest for activation in pointer.past)
 
 
 def not_approved(*, otherwise: bool) -> NotApproved:

@@ -48,6 +48,7 @@ from backend.store.time import to_ms
 from backend.store.update import insert_or_get, retry_on_conflict
 
 PAGE = 20
+INITIAL_NOTE = "首次施行前的规则 / The rules in force before the first activation"
 
 
 async def check_rules(city: City, texts: Mapping[str, str], claims: Mapping[str, str]) -> Rulebook:
@@ -120,7 +121,8 @@ async def approve_release(
 async def activate(city: City, caller: Caller, digest: str, at: datetime | None) -> RulebookRelease:
     """Put an approved release of another person in force, now or `at` a later instant. One in force already stays.
 
-    A release that was in force before is put in force again without another approval. Raises NotFound, OwnRelease,
+    A release that was in force before is put in force again without another approval. The first activation stores the
+    edition that it replaces as a release, so that it can be put in force again. Raises NotFound, OwnRelease,
     InvalidRequest, NotApproved, UnusableRelease or ActivationScheduled.
     """
     release, now = await find_release(city, digest), city.now()
@@ -137,10 +139,19 @@ async def activate(city: City, caller: Caller, digest: str, at: datetime | None)
         await _check_approved(city, pointer, digest, now)  # somebody else may have activated another one meanwhile
         changed = _with_activation(pointer, entry, now)
         if changed is not pointer:
+            if pointer.in_force(now) is None:
+                changed = replace(changed, initial=await _store_initial(city, now))
             await store_pointer(city.store, with_act(changed, act))
 
     await retry_on_conflict(write)
     return release
+
+
+async def _store_initial(city: City, now: datetime) -> str:
+    """Store the edition of this process's folder of rules as a release, and return its digest."""
+    files = {name: SourceFile(name, text, []) for name, text in city.rulebook.texts.items()}
+    await store_release(city.store, files, city.rulebook, now, note=INITIAL_NOTE)
+    return city.rulebook.digest
 
 
 async def cancel(city: City, caller: Caller, digest: str) -> RulebookRelease:

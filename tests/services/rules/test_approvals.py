@@ -243,19 +243,37 @@ def test_an_activation_is_scheduled_within_the_next_year(
 def test_the_log_tells_when_each_release_was_and_will_be_in_force(
     client: Client, author: Headers, approver: Headers, clock: Clock
 ) -> None:
+    initial = city_of(client).rulebook.digest
     one = submitted(client, author, "One")
     assert approve_and_activate(client, approver, one).status_code == 200
     clock.now = NOON + timedelta(minutes=1)
     two = scheduled(client, author, approver)
     shown = client.get("/v1/rulebook-activations", headers=author).json()["activations"]
-    assert [(entry["digest"], entry["since"][:16], entry["until"] and entry["until"][:16]) for entry in shown] == [
+    assert [(entry["digest"], *(entry[end] and entry[end][:16] for end in ("since", "until"))) for entry in shown] == [
         (two, "2022-04-20T04:10", None),
         (one, "2022-04-20T04:00", "2022-04-20T04:10"),
+        (initial, None, "2022-04-20T04:00"),
     ]
     assert [entry["since"][:16] for entry in details(client, author, one)] == ["2022-04-20T04:00"]
     assert details(client, author, two) == [], "it was not in force yet"
     (pointer,) = stored(client, RulebookPointer)
     assert len(pointer.past) == 1
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_rules_from_before_the_first_activation_are_a_release_and_can_be_put_in_force_again(
+    client: Client, author: Headers, approver: Headers
+) -> None:
+    initial = city_of(client).rulebook
+    one = submitted(client, author, "One")
+    assert approve_and_activate(client, approver, one).status_code == 200
+    wait_until(lambda: city_of(client).rulebook.digest == one)
+    release = client.get(f"/v1/rulebook-releases/{initial.digest}", headers=author).json()
+    assert (release["files"], release["author"]) == (initial.texts, None)
+    assert [entry["since"] for entry in release["periods"]] == [None]
+    assert activate(client, approver, initial.digest).status_code == 200
+    wait_until(lambda: city_of(client).rulebook.digest == initial.digest)
+    assert in_force(client) == initial.digest
 
 
 def details(client: Client, reader: Headers, digest: str) -> list[dict[str, str]]:

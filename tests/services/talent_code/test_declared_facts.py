@@ -17,6 +17,7 @@ from backend.app import create_app
 from backend.city.decisions import StoredDecision
 from backend.city.service import discover_services, rule_modules_of
 from backend.rulebook import InvalidRulebook, load_rulebook
+from backend.rulebook.editor.reference import list_facts
 from backend.rulebook.modules.cases import run_cases
 from backend.rulebook.needs import check_needs, facts_of
 from backend.services.talent_code.audits import verified_facts
@@ -102,6 +103,20 @@ def test_a_person_is_asked_sees_the_offer_and_claims_it(scene: Scene) -> None:
     assert offer(scene, person, **ANSWERS).json()["type"] == "/problems/already-claimed"
 
 
+def asked(scene: Scene, person: Citizen) -> list[str]:
+    return [one["benefit"] for one in scene.benefits(person)["asking"]]
+
+
+def test_nobody_is_asked_where_no_answer_gives_anything(scene: Scene) -> None:
+    assert asked(scene, elder(scene, "19700307", "13800000102")) == []
+    person = elder(scene)
+    assert asked(scene, person) == ["old_age"]
+    assert claim(scene, person, "first", **ANSWERS).status_code == 201
+    assert asked(scene, person) == [], "the next claim is possible 28 days later"
+    scene.time_passes(days=28)
+    assert asked(scene, person) == ["old_age"]
+
+
 def test_the_amount_rises_on_the_birthday(scene: Scene) -> None:
     person = elder(scene, "19460307")
     assert offer(scene, person, **ANSWERS).json()["rule"] == "age-70"
@@ -178,6 +193,30 @@ def test_benefits_without_questions_take_no_answers(scene: Scene) -> None:
     assert {one["pointer"] for one in answer.json()["errors"]} == {"/facts/district", "/facts/income_band"}
 
 
+LABELLED = MODULE.replace(
+    "words: [low, middle, high]",
+    "words: {low: {zh: 低收入, en: low}, middle: {zh: 中等, en: middle}, high: {zh: 高收入, en: high}}",
+)
+
+
+def test_a_person_reads_the_label_of_each_word_next_to_the_word_to_send(
+    settings: Settings, clock: Clock, rules: Path
+) -> None:
+    (rules / "talent_code" / "benefits" / "old_age.yaml").write_text(LABELLED, encoding="utf-8")
+    with TestClient(create_app(replace(settings, rules=str(rules)), clock=clock)) as client:
+        scene = Scene(client, clock, SignIn(client))
+        person = elder(scene)
+        (asking,) = scene.benefits(person)["asking"]
+        expected = "须为以下之一：低收入（low）、中等（middle）、高收入（high）"
+        assert asking["questions"][1]["answer"]["zh"] == expected
+        assert asking["questions"][1]["words"] == ["low", "middle", "high"]
+        (error,) = offer(scene, person, district="xihu", income_band="rich").json()["errors"]
+        assert error["detail"] == f"家庭收入档次：{expected}"
+        assert offer(scene, person, **ANSWERS).json()["rule"] == "age-70"
+    facts = load_rulebook(rules, facts_of(NEEDED), CITY).modules["talent_code.benefits.old_age"].facts
+    assert "高收入（high）" in next(one for one in list_facts(facts) if one.path == "facts.income_band").limits().zh
+
+
 REGISTERED = MODULE.replace(
     "  moved_in_on:",
     "  owned:\n    type: number\n    at_least: 0\n    at_most: 100\n    from: property_register.homes\n"
@@ -210,6 +249,7 @@ def test_facts_of_registers_and_the_profile_are_gathered_and_not_asked(
             "    type: word\n    words: [shang",
             "6:11: R024 'word' is not a type of facts",
         ),
+        ("[low, middle, high]", "{low: {zh: 低}, high: {zh: 高, en: high}}", "12:18: R011 `low` needs the key 'en'"),
         ("    words: [low, middle, high]\n", "", "10:3: R092 the type words needs the key 'words'"),
         ("from: person\n    meaning: {zh: 户籍所", "from: persons\n    meaning: {zh: 户籍所", "8:11: R093 there is no"),
         ("  moved_in_on:", "  homes:", "15:3: R090 'homes' is not a name for a fact, or is taken"),

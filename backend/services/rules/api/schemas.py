@@ -114,11 +114,12 @@ class ReleaseList(Struct, frozen=True):
 class ActivationPeriod(Struct, frozen=True):
     """A release was in force from an instant `until` another one; null if no other one follows.
 
-    `account` activated it, null for the city's own machine. One whose `since` is in the future is scheduled.
+    `account` activated it, null for the city's own machine. One whose `since` is in the future is scheduled. `since` is
+    null for the rules from before the first activation.
     """
 
     digest: Digest
-    since: datetime
+    since: datetime | None
     until: datetime | None
     account: str | None
 
@@ -172,7 +173,8 @@ def release_summary(release: RulebookRelease, pointer: RulebookPointer, now: dat
 def release_details(release: RulebookRelease, pointer: RulebookPointer, now: datetime) -> ReleaseDetails:
     """Return a release with its rule modules."""
     in_force, scheduled = _standing(release, pointer, now)
-    periods = [one for one in activation_log(pointer).activations if one.digest == release.id and one.since <= now]
+    log = activation_log(pointer).activations
+    periods = [one for one in log if one.digest == release.id and (one.since is None or one.since <= now)]
     author = release.author or None
     return ReleaseDetails(
         release.id,
@@ -196,6 +198,8 @@ def activation_log(pointer: RulebookPointer) -> ActivationLog:
         for one, until in zip_longest(entries, ends, fillvalue=None)
         if one is not None
     ]
+    if pointer.initial and entries:
+        found.insert(0, ActivationPeriod(pointer.initial, None, entries[0].since, None))
     return ActivationLog(found[::-1])
 
 

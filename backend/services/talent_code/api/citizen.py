@@ -186,7 +186,7 @@ async def list_benefits(request: CitizenRequest, city: NamedDependency[City]) ->
     available, near_misses = offers_and_near_misses(city, talent, now)
     services = await own_entitlements(city, talent, now)
     claimed = [claim_details(claim) for claim in await claims_of(benefits, city, person)]
-    asking = questions_of_benefits(city, now)
+    asking = questions_of_benefits(city, talent, now)
     return Uncached(BenefitOverview(available, services, claimed, near_misses, asking))
 
 

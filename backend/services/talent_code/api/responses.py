@@ -11,7 +11,7 @@ from backend.benefits.responses import claim_stage, clawback_details, stage_mess
 from backend.benefits.terms import MAX_FEN
 from backend.city.service import City
 from backend.i18n import Text
-from backend.rulebook.modules.declared_facts import DeclaredFact
+from backend.rulebook.modules.declared_facts import DeclaredFact, declared_facts
 from backend.services.talent_code.api.schemas import (
     BenefitQuestion,
     ClaimDetails,
@@ -119,16 +119,26 @@ def offers_and_near_misses(city: City, talent: Talent, now: datetime) -> tuple[l
     return offers, misses
 
 
-def questions_of_benefits(city: City, now: datetime) -> list[QuestionsOfBenefit]:
-    """Return the benefits in money that declare facts of their own, with what they ask of the person."""
-    offered = offers_of(city.rulebook)
+def questions_of_benefits(city: City, talent: Talent, now: datetime) -> list[QuestionsOfBenefit]:
+    """Return the benefits in money that declare facts of their own, with what they ask of the person.
+
+    It leaves out those of which no answer could give the person anything now, and those that earlier claims exclude.
+    """
+    offered, facts = offers_of(city.rulebook), benefit_facts(talent, {}, now)
     found: list[QuestionsOfBenefit] = []
     for benefit in offered.names():
         terms, struct = offered.terms(benefit, now), facts_of_benefit(offered, benefit)
-        if terms is not None and terms.gives == "money" and struct is not BenefitFacts:
+        if terms is None or terms.gives != "money" or struct is BenefitFacts:
+            continue
+        unknown = {fact.name for fact in declared_facts(struct)} | _STATED
+        if offered.restriction(talent, benefit, now) is None and offered.may_give(benefit, facts, unknown, now):
             questions = [_question(fact) for fact in asked_facts(struct)]
             found.append(QuestionsOfBenefit(benefit, offered.title(benefit), questions))
     return found
+
+
+_STATED = frozenset({"homes", "spent_fen"})
+"""The facts of every benefit that the person states with the claim."""
 
 
 def _question(fact: DeclaredFact) -> BenefitQuestion:

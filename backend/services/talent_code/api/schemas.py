@@ -261,7 +261,7 @@ class BenefitOverview(Struct, frozen=True):
     """The benefits that the caller can claim, has claimed and narrowly misses.
 
     `available` is money to claim, `services` are what partners honour on sight of the code, `claimed` are the claims,
-    newest first. `asking` are benefits that depend on answers of the caller.
+    newest first. `asking` are benefits that depend on answers of the caller, if some answer could give something now.
     """
 
     available: list[Offer]
