@@ -83,7 +83,7 @@ def test_a_new_benefit_begins_with_plain_terms_of_money_whose_source_its_author_
     text = (created / "talent_code" / "benefits" / "museum.yaml").read_text("utf-8")
     terms = text[text.index("\nterms:\n") : text.index("\nrules:\n")]
     assert "gives: money" in terms
-    assert "assumption [A]: name the order and its article" in terms
+    assert "[A] assumption: name the order and its article" in terms
     assert "base:" not in terms, "an amount of the person's own spending is not where most benefits begin"
 
 

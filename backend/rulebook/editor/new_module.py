@@ -20,7 +20,7 @@ from backend.rulebook.language.types import INT64, Field, Type, fields_of
 FILLED = "2000-01-01T00:00:00+08:00"
 """The instant that stands for any instant in the cases."""
 
-PLACEHOLDER = '"assumption [A]: name the order and its article"'
+PLACEHOLDER = '"[A] assumption: name the order and its article"'
 """The source that an author replaces."""
 
 MAX_START = 1_000_000
