@@ -166,7 +166,7 @@ def test_explain_shows_the_verdict_and_each_step_of_the_rule_that_fired() -> Non
     assert found.output.startswith("health_code.colour at 2022-05-20T12:00:00+08:00: red by close-contact\n")
     assert "  changes with the same facts: 2022-05-29T12:00:00+08:00\n" in found.output
     assert "        now - c.at < isolation  =  true\n          now - c.at  =  5d\n" in found.output
-    assert "          isolation  =  14d\n" in found.output
+    assert "          isolation  =  14d  [V] Hangzhou, 11 February 2020" in found.output
     assert "· fever → yellow\n" in found.output
 
 
