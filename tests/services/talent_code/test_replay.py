@@ -19,7 +19,7 @@ def test_claims_are_decided_again_on_the_facts_that_they_keep(scene: Scene) -> N
     lower = draft_of("talent_code.benefits.monthly_rent", "value: 2_500 yuan,", "value: 2_000 yuan,")
     modules = {one.module: one for one in replayed(scene, lower).modules}
     claims = modules["talent_code.benefits.monthly_rent"]
-    assert [(cell.decided, cell.draft, cell.count) for cell in claims.results] == [("250_000", "200_000", 1)]
+    assert [(cell.decided, cell.draft, cell.count) for cell in claims.results] == [("2_500 yuan", "2_000 yuan", 1)]
     classes = modules["talent_code.class"]
     assert (classes.replayed, classes.changed, classes.not_replayed) == (1, 0, {})
 
