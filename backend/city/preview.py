@@ -26,10 +26,12 @@ from backend.rulebook.preview.comparison import (
     Subject,
     codes_of_objects,
     instant_codes,
+    with_nothing,
 )
 from backend.rulebook.preview.districts import Districts
 from backend.rulebook.preview.groups import UNKNOWN, groups_of_ages
 from backend.rulebook.preview.layout import ABSENT
+from backend.rulebook.preview.possible import PartlyKnown, TooManyAnswers
 from backend.rulebook.preview.report import (
     Means,
     ModulePreview,
@@ -59,26 +61,29 @@ def previewed(
     old: Rulebook, new: Rulebook, stored: Sequence[StoredFacts], modules: Sequence[str] = ()
 ) -> tuple[list[tuple[str, StoredFacts]], list[NotPreviewed]]:
     """Return the modules to preview with their facts, and those that cannot be: by default, all that differ."""
-    names = modules or [name for name in new.modules if old.texts.get(name) != new.texts[name]]
+    changed = [name for name in new.modules if old.texts.get(name) != new.texts[name]]
+    names = modules or [*changed, *(name for name in old.modules if name not in new.modules)]
     found: list[tuple[str, StoredFacts]] = []
     refused: list[NotPreviewed] = []
     for name in names:
         facts = next((facts for facts in stored if facts.covers(name)), None)
-        asked = declared_facts(new.modules[name].facts) if name in new.modules else ()
-        if name not in new.modules:
+        if facts is None:
+            refused.append(
+                NotPreviewed(name, NOT_STORED.format(where=_where(new if name in new.modules else old, name)))
+            )
+        elif facts.partly:
+            found.append((name, facts))
+        elif name not in new.modules:
             refused.append(NotPreviewed(name, REMOVED))
         elif name not in old.modules:
             refused.append(NotPreviewed(name, ADDED))
         elif old.modules[name].facts is not new.modules[name].facts:
             refused.append(NotPreviewed(name, OTHER_FACTS))
-        elif facts is None:
-            refused.append(NotPreviewed(name, NOT_STORED.format(where=_where(new, name))))
-        elif asked:
+        elif asked := declared_facts(new.modules[name].facts):
             listed = ", ".join(f"{fact.name} ({fact.source})" for fact in asked)
             refused.append(NotPreviewed(name, ASKED.format(where=_where(new, name), names=listed)))
         else:
             found.append((name, facts))
-    refused += [NotPreviewed(name, REMOVED) for name in old.modules if name not in new.modules and not modules]
     return found, refused
 
 
@@ -102,6 +107,10 @@ ADDED = Text(
     zh="新增的模块，目前没有人有结果，没有可以对照的变化。",
     en="It is new: nobody has a result yet that could change.",
 )
+TOO_MANY_ANSWERS = Text(
+    zh="规则区分的答复组合过多，无法逐一试算。",
+    en="The rules tell more combinations of answers apart than can be tried.",
+)
 OTHER_FACTS = Text(zh="两个版本依据的事实不同。", en="The editions decide on different facts.")
 REMOVED = Text(zh="草案中没有该模块。", en="The draft does not have it.")
 
@@ -124,8 +133,12 @@ async def preview_editions(
         subject = subject_of(old, new, name, at, facts)
         means, _ = await asyncio.to_thread(means_of, facts, subject)
         districts = await districts_for(store, facts, means)
-        tally = await count(store, facts, subject, means, progress=progress, districts=districts)
-        reports.append(await report_module(store, facts, subject, tally, means))
+        try:
+            tally = await count(store, facts, subject, means, progress=progress, districts=districts)
+        except TooManyAnswers:
+            refused.append(NotPreviewed(name, TOO_MANY_ANSWERS))
+        else:
+            reports.append(await report_module(store, facts, subject, tally, means))
     return PreviewReport(
         old=old.digest,
         new=new.digest,
@@ -138,7 +151,11 @@ async def preview_editions(
 
 
 def subject_of(old: Rulebook, new: Rulebook, module: str, at: datetime, facts: StoredFacts) -> Subject:
-    """Return what is compared for a module."""
+    """Return what is compared for a module; an edition without it gives nobody anything."""
+    if module not in old.modules:
+        old = with_nothing(old, new.modules[module])
+    elif module not in new.modules:
+        new = with_nothing(new, old.modules[module])
     return Subject(old, new, module, at, facts.later_is_worse, facts.groups)
 
 
@@ -204,9 +221,10 @@ async def count(
 
 async def _count_objects(store: Store, comparison: Comparison, facts: StoredFacts, documents: Sequence[Any]) -> None:
     module = comparison.subject.module
+    documents, sources = await sources_of(store, facts, module, documents)
 
     def facts_at(edition: Edition, at: datetime) -> list[Any]:
-        return [facts.facts_of(document, module, edition.rulebook, at) for document in documents]
+        return [facts.facts_of(source, module, edition.rulebook, at) for source in sources]
 
     people = facts_at(comparison.new, comparison.subject.at)
     codes = await asyncio.to_thread(
@@ -214,11 +232,23 @@ async def _count_objects(store: Store, comparison: Comparison, facts: StoredFact
         comparison,
         lambda edition, at: codes_of_objects(edition, people if facts.derive is None else facts_at(edition, at), at),
     )
+    comparison.count_unanswered(people)
     names, group = _groups_of_objects(comparison, documents, people)
     worst = np.array([_worst(comparison, facts, document) for document in documents], dtype=np.int64)
     ids = [document.id for document in documents]
     districts = await districts_by_id(store, ids) if facts.by_district else None
     comparison.count(codes, names, group, worst, lambda places: [ids[place] for place in places.tolist()], districts)
+
+
+async def sources_of(
+    store: Store, facts: StoredFacts, module: str, documents: Sequence[Any]
+) -> tuple[list[Any], list[Any]]:
+    """Return the documents of people who are counted, and what the facts of each are derived from."""
+    if facts.gather is None:
+        return list(documents), list(documents)
+    gathered = await facts.gather(store, module, documents)
+    pairs = [pair for pair in zip(documents, gathered, strict=True) if pair[1] is not None]
+    return [document for document, _ in pairs], [source for _, source in pairs]
 
 
 def _worst(comparison: Comparison, facts: StoredFacts, document: Any) -> int:  # noqa: ANN401  any document
@@ -234,7 +264,8 @@ def _groups_of_objects(
 ) -> tuple[list[str], NDArray[np.int64]]:
     groups, zone = comparison.subject.groups, comparison.subject.new.time_zone
     if groups is not None and groups.ages:
-        instants = [getattr(facts, groups.born) for facts in people]
+        known = (one.facts if isinstance(one, PartlyKnown) else one for one in people)
+        instants = [getattr(facts, groups.born) for facts in known]
         born = [ABSENT if at is None else microseconds(at) for at in instants]
         return groups.names, groups_of_ages(groups, np.array(born, dtype=np.int64), comparison.subject.at, zone)
     texts = [getattr(document, groups.field) or UNKNOWN if groups is not None else UNKNOWN for document in documents]
@@ -248,19 +279,16 @@ async def report_module(
     """Return the report of a module, with explained samples of the people who change."""
     comparison = Comparison(subject)
     chosen = chosen_samples(comparison, tally)
-    documents = await store.get_many(facts.kind, [person for person, _ in chosen])
+    stored = await store.get_many(facts.kind, [person for person, _ in chosen])
+    documents, sources = await sources_of(store, facts, subject.module, list(stored.values()))
+    source_of = {document.id: source for document, source in zip(documents, sources, strict=True)}
     samples: list[Sample] = []
     for person, cell in chosen:
-        document = documents.get(person)
-        if document is not None:  # else it ended meanwhile
+        source = source_of.get(person)
+        if source is not None:  # else it ended meanwhile
             before, after = (
-                explained(
-                    edition,
-                    subject.module,
-                    facts.facts_of(document, subject.module, edition, subject.at),
-                    subject.at,
-                )
-                for edition in (subject.old, subject.new)
+                explained(edition, facts.facts_of(source, subject.module, edition.rulebook, subject.at), subject.at)
+                for edition in (comparison.old, comparison.new)
             )
             samples.append(Sample(person, cell.group, cell.again, before, after))
     title = facts.groups.title if facts.groups is not None else Text(zh="", en="")

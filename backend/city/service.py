@@ -222,22 +222,30 @@ class PersonalData(Struct, frozen=True, kw_only=True):
 
 
 DeriveFacts = Callable[[Any, str, Rulebook, datetime], Struct]
-"""Returns the facts that follow from a document for a module of a rulebook, at an instant."""
+"""Returns the facts that follow from a document for a module of a rulebook, at an instant; a PartlyKnown lacks some."""
+
+GatherFacts = Callable[[Store, str, Sequence[Any]], Awaitable[Sequence[Any]]]
+"""Reads what facts for a module are derived from, for each of these documents; None for one who is not counted."""
 
 
 class StoredFacts(Struct, frozen=True, kw_only=True):
     """Where a service keeps the facts of everybody, so that a preview can decide its `modules` for a whole city.
 
     Names of modules may end in `*`. Documents of `kind` hold the facts in `field`, or `derive` returns those that
-    follow from a document. `history` names a list of earlier results and the field of its items
-    that is the result, and `history_results` are its words. A result is worse if it is later in the module's order, or
-    earlier. If the ids of the documents are those of Persons, people are counted `by_district` too.
+    follow from a document, or from what `gather` reads for it. `history` names a list of earlier results and the field
+    of its items that is the result, and `history_results` are its words. A result is worse if it is later in the
+    module's order, or earlier. If the ids of the documents are those of Persons, people are counted `by_district` too.
+
+    With `partly`, the modules are of numbers, may declare facts and may be new, and `derive` returns a PartlyKnown if
+    it lacks some facts: people are counted with the best result that some answers could give.
     """
 
     kind: type[Document]
     modules: Sequence[str]
     field: str = "facts"
     derive: DeriveFacts | None = None
+    gather: GatherFacts | None = None
+    partly: bool = False
     history: tuple[str, str] | None = None
     history_item: type[Struct] | None = None
     history_results: tuple[str, ...] = ()

@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from backend.city.preview import (
+    TOO_MANY_ANSWERS,
     WHOLE,
     count,
     districts_for,
@@ -43,7 +44,8 @@ from backend.rulebook.language.temporal import midnight, parse_instant
 from backend.rulebook.needs import facts_of
 from backend.rulebook.preview.districts import Districts
 from backend.rulebook.preview.documents import UnreadableDocument
-from backend.rulebook.preview.report import ModulePreview, PreviewReport
+from backend.rulebook.preview.possible import TooManyAnswers
+from backend.rulebook.preview.report import ModulePreview, NotPreviewed, PreviewReport
 from backend.rulebook.preview.tally import Tally
 from backend.settings import Settings
 from backend.store import Part, Store
@@ -96,7 +98,8 @@ COUNTING = Text(zh="正在统计 {name}", en="counting {name}")
 
 只读取，不改动任何人的记录，也不发通知。DRAFT 是规则文件夹、git 版本或已提交的版本号。
 报告包括新旧结果对照表、按规则和人群的人数、
-曾经被同样对待又恢复的人、二十个样例，以及今后十四天会自动发生的变化。""",
+曾经被同样对待又恢复的人、二十个样例，以及今后十四天会自动发生的变化。
+新增的政策与“没有该项政策”对照；申领时才询问或查询的事实，按对本人最有利的答复统计，即人数和金额的上限。""",
 )
 @click.argument("draft")
 @click.option(
@@ -127,7 +130,8 @@ def preview(draft: str, day: str | None, modules: Sequence[str], as_json: bool, 
 
     It only reads: no record changes, and nobody is notified. DRAFT is a folder of rules, a git revision or the digest
     of a release. The report has a matrix of old and new results, the people by rule and group, who is worse off again,
-    twenty samples, and what changes without any act in the next fourteen days.
+    twenty samples, and what changes without any act in the next fourteen days. A new benefit is compared with none.
+    What is asked when people claim counts as the answer that gives them most: people and amounts are upper limits.
     """
     settings = load_settings()
     if not watch:
@@ -160,7 +164,7 @@ def _show(
     stored = stored_facts_of(discover_services())
     known = sorted(name for facts in stored for name in facts.modules)
     for name in modules:
-        if name not in new.modules:
+        if name not in new.modules and name not in old.modules:
             raise AuthorError(UNKNOWN_MODULE.format(name=repr(name), known=", ".join(known)))
     found, refused = previewed(old, new, stored, modules)
     if not found and not refused:
@@ -171,9 +175,13 @@ def _show(
     try:
         with report_errors():
             for name, facts in found:
-                report, as_of = _module_report(settings, facts, subject_of(old, new, name, at, facts), tally_of)
-                reports.append(report)
-                counted_at.append(as_of)
+                try:
+                    report, as_of = _module_report(settings, facts, subject_of(old, new, name, at, facts), tally_of)
+                except TooManyAnswers:
+                    refused.append(NotPreviewed(name, TOO_MANY_ANSWERS))
+                else:
+                    reports.append(report)
+                    counted_at.append(as_of)
     except UnreadableDocument as error:
         raise AuthorError(UNREADABLE.format(document=repr(str(error)))) from error
     report = PreviewReport(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from backend.i18n import Text, date_text
+from backend.i18n import Text, date_text, yuan
 from backend.rulebook.preview.districts import OTHER_DISTRICTS, UNKNOWN_DISTRICT
 from backend.rulebook.preview.groups import UNKNOWN
 
@@ -34,6 +34,24 @@ AGAIN = Text(
     zh="其中{again}人曾经有过同样差或更差的结果，已经恢复，会再次变差。",
     en="{again} of them were as badly off before, came out of it, and would be worse off again.",
 )
+IS_NEW = Text(zh="新增的模块，与没有该模块时对照。", en="The module is new: it is compared with nothing.")
+IS_REMOVED = Text(zh="草案中没有该模块，按不再给予统计。", en="The draft does not have the module: it gives nothing.")
+UNANSWERED = Text(
+    zh="{people}人的结果还取决于没有存档的事实（{names}），两版均按对本人最有利的答复统计，即上限。",
+    en="For {people} people the result depends on facts that no record has ({names}). Under both editions they are"
+    " counted with the answers that give most, so the figures are upper limits.",
+)
+SUMS = Text(
+    zh="结果合计：现行{old}元，草案{new}元。", en="sum of the results: {old} yuan now, {new} yuan under the draft"
+)
+SUMS_AT_MOST = Text(
+    zh="结果合计（每人一次）：现行至多{old}元，草案至多{new}元。",
+    en="sum of the results, once for each person: at most {old} yuan now, at most {new} yuan under the draft",
+)
+BUDGET = Text(
+    zh="草案规定的全年预算：{amount}元。", en="budget of a calendar year under the draft's terms: {amount} yuan"
+)
+AMOUNT = Text(zh="{amount}元", en="{amount} yuan")
 BY_OBJECTS = Text(zh="逐人判断。", en="People were decided one by one.")
 MATRIX = Text(zh="现行结果（行）与草案结果（列）", en="result now (rows) and under the draft (columns)")
 CHANGES = Text(zh="结果变化", en="changes of results")
@@ -113,6 +131,7 @@ class _Printer:
         self.line(COUNTED.format(at=at, **numbers))
         if module.again:
             self.line(AGAIN.format(again=numbers["again"]))
+        self._answers_and_sums(module)
         if module.by == "objects":
             self.line(BY_OBJECTS)
         for later in module.later:
@@ -121,7 +140,11 @@ class _Printer:
         self._matrix(module)
         if module.rules:
             rows = [
-                (f"{one.old_rule} ({one.old})", f"{one.new_rule} ({one.new})", f"{one.people:,}")
+                (
+                    f"{one.old_rule} ({self.result(module, one.old)})",
+                    f"{one.new_rule} ({self.result(module, one.new)})",
+                    f"{one.people:,}",
+                )
                 for one in module.rules
             ]
             self.table(RULES, map(self.text, (NOW, DRAFT, PEOPLE)), rows, 2)
@@ -129,24 +152,45 @@ class _Printer:
             self._groups(module)
         if module.districts:
             self._districts(module.districts)
-        self._days(module.days)
-        self._samples(module.samples)
+        self._days(module)
+        self._samples(module)
         self.console.print()
+
+    def _answers_and_sums(self, module: ModulePreview) -> None:
+        if module.is_new or module.is_removed:
+            self.line(IS_NEW if module.is_new else IS_REMOVED)
+        if module.unanswered:
+            names = ", ".join(one.name for one in module.open_facts)
+            self.line(UNANSWERED.format(people=f"{module.unanswered:,}", names=names))
+        if module.old_sum is not None and module.new_sum is not None:
+            amounts = {"old": yuan(module.old_sum), "new": yuan(module.new_sum)}
+            self.line((SUMS_AT_MOST if module.unanswered else SUMS).format(**amounts))
+        if module.budget_fen is not None:
+            self.line(BUDGET.format(amount=yuan(module.budget_fen)))
 
     def _matrix(self, module: ModulePreview) -> None:
         old = list(dict.fromkeys(cell.old for cell in module.matrix))
         new = list(dict.fromkeys(cell.new for cell in sorted(module.matrix, key=lambda cell: _place(cell.new, old))))
         if max(len(old), len(new)) > MOST_RESULTS:
             changed = sorted((cell for cell in module.matrix if cell.old != cell.new), key=lambda cell: -cell.people)
-            rows = [(str(cell.old), str(cell.new), f"{cell.people:,}") for cell in changed]
+            rows = [
+                (self.result(module, cell.old), self.result(module, cell.new), f"{cell.people:,}") for cell in changed
+            ]
             self.table(CHANGES, map(self.text, (NOW, DRAFT, PEOPLE)), rows, 2)
             return
         counts = {(cell.old, cell.new): cell.people for cell in module.matrix}
         rows = [
-            (str(result), *(f"{counts[result, other]:,}" if (result, other) in counts else "·" for other in new))
+            (
+                self.result(module, result),
+                *(f"{counts[result, other]:,}" if (result, other) in counts else "·" for other in new),
+            )
             for result in old
         ]
-        self.table(MATRIX, ["", *map(str, new)], rows)
+        self.table(MATRIX, ["", *(self.result(module, result) for result in new)], rows)
+
+    def result(self, module: ModulePreview, result: str | int) -> str:
+        """Return a result as people read it: an amount in yuan, or a word or another number as it is."""
+        return self.text(AMOUNT.format(amount=yuan(int(result)))) if module.in_yuan else str(result)
 
     def _groups(self, module: ModulePreview) -> None:
         rows = [
@@ -167,10 +211,13 @@ class _Printer:
         if any(HIDDEN in row for row in rows):
             self.line(WHY_HIDDEN)
 
-    def _days(self, days: Sequence[DayCount]) -> None:
+    def _days(self, module: ModulePreview) -> None:
+        days: Sequence[DayCount] = module.days
         results = list(dict.fromkeys(result for day in days for counts in (day.old, day.new) for result in counts))
         if len(results) > MOST_RESULTS:
             return
+        if module.in_yuan:
+            results.sort(key=int)
         rows = [
             (
                 f"{day.at.astimezone(self.zone):%m-%d}",
@@ -178,9 +225,10 @@ class _Printer:
             )
             for day in days
         ]
-        self.table(DAYS, [self.text(DAY), *results], rows)
+        self.table(DAYS, [self.text(DAY), *(self.result(module, result) for result in results)], rows)
 
-    def _samples(self, samples: Sequence[Sample]) -> None:
+    def _samples(self, module: ModulePreview) -> None:
+        samples: Sequence[Sample] = module.samples
         if not samples:
             return
         self.console.print()
@@ -192,11 +240,13 @@ class _Printer:
             for name, decided in ((NOW, sample.old), (DRAFT, sample.new)):
                 until = decided.changes_at and self.text(UNTIL.format(at=date_text(decided.changes_at, self.zone)))
                 ends = f" ({until})" if until else ""
-                why = f"{decided.result} {decided.rule}{ends}: {self.text(decided.because)}"
+                why = f"{self.result(module, decided.result)} {decided.rule}{ends}: {self.text(decided.because)}"
                 self.console.print(f"  {self.text(name)} {why}", markup=False)
 
 
 def _place(result: str | int, order: Sequence[str | int]) -> tuple[int, str]:
+    if isinstance(result, int):
+        return result, ""
     return (order.index(result) if result in order else len(order)), str(result)
 
 

@@ -4,7 +4,7 @@ Every node has its character range [start, end) in the source text, its type, an
 `now` in its value. Only instants and durations have a coefficient other than 0.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Literal
@@ -186,28 +186,29 @@ def key_of(node: Node, bound: Mapping[str, str] = MappingProxyType({})) -> Key:
             return (type(node).__name__, *(key_of(child, bound) for child in children(node)))
 
 
+def with_children(node: Node, change: Callable[[Node], Node]) -> Node:
+    """Return the same expression with each direct sub-expression changed."""
+    match node:
+        case Constant() | Variable():
+            return node
+        case Field() | Has():
+            return replace(node, operand=change(node.operand))
+        case Apply():
+            return replace(node, arguments=tuple(map(change, node.arguments)))
+        case Logic():
+            return replace(node, left=change(node.left), right=change(node.right))
+        case Conditional():
+            outcomes = {"chosen": change(node.chosen), "other": change(node.other)}
+            return replace(node, condition=change(node.condition), **outcomes)
+        case Items():
+            return replace(node, elements=tuple(map(change, node.elements)))
+        case Macro():
+            test, value = (part and change(part) for part in (node.test, node.value))
+            return replace(node, source=change(node.source), test=test, value=value)
+
+
 def rename(node: Node, old: str, new: str) -> Node:
     """Return the same expression with a macro variable renamed."""
-
-    def renamed(child: Node) -> Node:
-        return rename(child, old, new)
-
-    match node:
-        case Constant():
-            return node
-        case Variable():
-            return replace(node, name=new) if node.name == old else node
-        case Field() | Has():
-            return replace(node, operand=renamed(node.operand))
-        case Apply():
-            return replace(node, arguments=tuple(map(renamed, node.arguments)))
-        case Logic():
-            return replace(node, left=renamed(node.left), right=renamed(node.right))
-        case Conditional():
-            outcomes = {"chosen": renamed(node.chosen), "other": renamed(node.other)}
-            return replace(node, condition=renamed(node.condition), **outcomes)
-        case Items():
-            return replace(node, elements=tuple(map(renamed, node.elements)))
-        case Macro():
-            test, value = (part and renamed(part) for part in (node.test, node.value))
-            return replace(node, source=renamed(node.source), test=test, value=value)
+    if isinstance(node, Variable):
+        return replace(node, name=new) if node.name == old else node
+    return with_children(node, lambda child: rename(child, old, new))

@@ -1,7 +1,7 @@
 """Two editions of a module over the same people: at one instant, on the days after it, and when later laws begin."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -9,11 +9,14 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from backend.i18n import Text
 from backend.rulebook import Rulebook
 from backend.rulebook.language.types import fields_of
+from backend.rulebook.modules.module import Module, Otherwise
 from backend.rulebook.preview.districts import DistrictsOf
 from backend.rulebook.preview.groups import Groups
 from backend.rulebook.preview.layout import Layout, Mentioned, layout_of, mentioned_by
+from backend.rulebook.preview.possible import PartlyKnown
 from backend.rulebook.preview.tally import (
     MAX_SAMPLES_OF_A_CELL,
     Cell,
@@ -53,7 +56,19 @@ class Subject(Struct, frozen=True):
 
 
 class DifferentFacts(Exception):
-    """The two editions decide on different facts, so nobody can be compared."""
+    """The two editions decide on different facts, so no columns hold the facts of both."""
+
+
+def with_nothing(rulebook: Rulebook, module: Module) -> Rulebook:
+    """Return a rulebook with a module, of numbers, of which it gives 0 to everybody, as if it had none such."""
+    nothing = replace(
+        module, strategy="first", parameters={}, rules=(), terms=(), orders=(), otherwise=Otherwise(0, NO_MODULE, None)
+    )
+    modules = {**rulebook.modules, module.name: nothing}
+    return Rulebook(modules, rulebook.texts, rulebook.digest, rulebook.time_zone, rulebook)
+
+
+NO_MODULE = Text(zh="没有该项规定", en="There is no such module")
 
 
 @dataclass
@@ -67,8 +82,6 @@ class Comparison:
         subject = self.subject
         self.old = Edition(subject.old, subject.module)
         self.new = Edition(subject.new, subject.module)
-        if self.old.module.facts is not self.new.module.facts:
-            raise DifferentFacts(subject.module)
         self.days = [subject.at + timedelta(days=day) for day in range(DAYS + 1)]
         self.ahead = beginnings_of_laws(subject)
 
@@ -79,7 +92,9 @@ class Comparison:
 
     @property
     def facts(self) -> type[Struct]:
-        """Return the facts that both editions decide on."""
+        """Return the facts that both editions decide on. Raises DifferentFacts."""
+        if self.old.module.facts is not self.new.module.facts:
+            raise DifferentFacts(self.subject.module)
         return self.old.module.facts
 
     def laws(self, at: datetime) -> tuple[Law, Law]:
@@ -151,6 +166,15 @@ class Comparison:
             for place, people in counts_of(districts.numbers[mask]):
                 self.tally.districts[districts.codes[place], name] += people
 
+    def count_unanswered(self, people: Iterable[Any]) -> None:
+        """Count those whose result under the new edition depends on facts that are not known."""
+        _, law = self.laws(self.subject.at)
+        for one in people:
+            if isinstance(one, PartlyKnown):
+                possible = self.new.possible(law, one.unknown)
+                if possible.depends_on_answers(one.facts, self.subject.at):
+                    self.tally.unanswered.update(("", *possible.open))
+
     def kind(self, old: Decision, new: Decision) -> Kind:
         """Return whether people become worse or better off; `other` if the results differ and neither is worse."""
         if old.result == new.result:
@@ -207,12 +231,18 @@ LAST = datetime.fromisoformat("2149-12-31T00:00:00+00:00")
 
 
 def codes_of_objects(edition: Edition, people: Iterable[Any], at: datetime) -> Integers:
-    """Return the numbers of an edition's decisions, by its fused function, person by person."""
+    """Return the numbers of an edition's decisions, by its fused function, person by person.
+
+    People of whom not all is known are decided by the answers that give most.
+    """
     law = edition.rulebook.law(edition.name, at)
     numbers: dict[int, int] = {}
     found: list[int] = []
     for facts in people:
-        fired, _ = law.decide(facts, at)
+        if isinstance(facts, PartlyKnown):
+            fired = edition.possible(law, facts.unknown).best(facts.facts, at)
+        else:
+            fired, _ = law.decide(facts, at)
         number = numbers.get(fired)
         if number is None:
             number = numbers[fired] = edition.number(decision_of(edition.rulebook, edition.name, law, fired))

@@ -3,14 +3,14 @@
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct, field
 
 from backend.i18n import Text
-from backend.rulebook import Rulebook
 from backend.rulebook.preview.comparison import Comparison
 from backend.rulebook.preview.districts import DistrictCount, district_counts
+from backend.rulebook.preview.possible import PartlyKnown
 from backend.rulebook.preview.tally import Cell, Edition, Tally, shown_result
 
 SAMPLES = 20
@@ -83,10 +83,22 @@ class Sample(Struct, frozen=True):
     new: Explained
 
 
+class OpenFact(Struct, frozen=True):
+    """A fact that is asked of people or of a register when they claim, and for how many people it is not known."""
+
+    name: str
+    people: int
+
+
 class ModulePreview(Struct, frozen=True, kw_only=True):
     """What a draft changes by one module.
 
-    `again` are people who become worse off than they are, and who were at least as badly off once before.
+    `again` are people who become worse off than they are, and who were at least as badly off once before. Of a module
+    that `is_new` or `is_removed`, the other edition gives 0 to everybody. Results `in_yuan` are in fen, and are added
+    up; `budget_fen` is what the draft's terms allow in a calendar year.
+
+    For `unanswered` people the draft's result depends on facts that no record has, the `open_facts`: under both
+    editions they are counted with the best result that some answers could give.
     """
 
     module: str
@@ -105,6 +117,14 @@ class ModulePreview(Struct, frozen=True, kw_only=True):
     days: list[DayCount]
     later: list[LaterLaw]
     samples: list[Sample]
+    is_new: bool = False
+    is_removed: bool = False
+    in_yuan: bool = False
+    old_sum: int | None = None
+    new_sum: int | None = None
+    budget_fen: int | None = None
+    unanswered: int = 0
+    open_facts: list[OpenFact] = field(default_factory=list[OpenFact])
 
 
 class NotPreviewed(Struct, frozen=True):
@@ -142,8 +162,10 @@ def module_preview(
     counts: Counter[str] = Counter()
     for cell, people in tally.cells.items():
         counts[kinds[cell]] += people
+    subject, in_yuan = comparison.subject, comparison.new.module.in_yuan
+    _, law = comparison.laws(subject.at)
     return ModulePreview(
-        module=comparison.subject.module,
+        module=subject.module,
         title=comparison.new.module.title,
         people=tally.people,
         by=means,
@@ -159,7 +181,19 @@ def module_preview(
         days=_days(comparison, tally),
         later=[LaterLaw(at, tally.ahead[place]) for place, at in enumerate(comparison.ahead)],
         samples=samples,
+        is_new=subject.module not in subject.old.texts,
+        is_removed=subject.module not in subject.new.texts,
+        in_yuan=in_yuan,
+        old_sum=_sum(tally, lambda cell: cell.old.result) if in_yuan else None,
+        new_sum=_sum(tally, lambda cell: cell.new.result) if in_yuan else None,
+        budget_fen=getattr(law.terms, "budget_fen", None),
+        unanswered=tally.unanswered[""],
+        open_facts=[OpenFact(name, people) for name, people in sorted(tally.unanswered.items()) if name],
     )
+
+
+def _sum(tally: Tally, result: Callable[[Cell], str | int]) -> int:
+    return sum(number * people for cell, people in tally.cells.items() if isinstance(number := result(cell), int))
 
 
 def _order(edition: Edition) -> Callable[[str | int], tuple[int, str]]:
@@ -244,7 +278,11 @@ def chosen_samples(comparison: Comparison, tally: Tally) -> list[tuple[str, Cell
     return found[:SAMPLES]
 
 
-def explained(rulebook: Rulebook, module: str, facts: Struct, at: datetime) -> Explained:
-    """Return what a rulebook decides on facts."""
-    verdict = rulebook.evaluate(module, facts, at)
+def explained(edition: Edition, facts: Any, at: datetime) -> Explained:  # noqa: ANN401  facts, or a PartlyKnown
+    """Return what an edition decides for a person; if not all facts are known, by the answers that give most."""
+    if isinstance(facts, PartlyKnown):
+        possible = edition.possible(edition.rulebook.law(edition.name, at), facts.unknown)
+        outcome = possible.outcome(possible.best(facts.facts, at))
+        return Explained(shown_result(outcome.result), outcome.rule, outcome.because, outcome.remedy, None)
+    verdict = edition.rulebook.evaluate(edition.name, facts, at)
     return Explained(shown_result(verdict.result), verdict.rule, verdict.because, verdict.remedy, verdict.changes_at)

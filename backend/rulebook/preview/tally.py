@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from backend.rulebook import Rulebook
 from backend.rulebook.modules.module import OTHERWISE, Module
+from backend.rulebook.preview.possible import Possible
 from backend.rulebook.verdict import Law
 
 Integers = NDArray[np.int64]
@@ -48,6 +49,9 @@ class Edition:
     name: str
     decisions: list[Decision] = field(default_factory=list[Decision])
     numbers: dict[Decision, int] = field(default_factory=dict[Decision, int])
+    tried: dict[tuple[int, frozenset[str]], Possible] = field(
+        default_factory=dict[tuple[int, frozenset[str]], Possible]
+    )
 
     @property
     def module(self) -> Module:
@@ -61,6 +65,13 @@ class Edition:
             found = self.numbers[decision] = len(self.decisions)
             self.decisions.append(decision)
         return found
+
+    def possible(self, law: Law, unknown: frozenset[str]) -> Possible:
+        """Return what a law can decide if these facts are unknown. Raises TooManyAnswers."""
+        key = (id(law), unknown)
+        if key not in self.tried:
+            self.tried[key] = Possible(self.rulebook.evaluator(self.name), law, unknown)
+        return self.tried[key]
 
     def decision(self, law: Law, decisive: int, result: int) -> Decision:
         """Return a decision as a kernel writes it."""
@@ -89,7 +100,8 @@ class Tally:
 
     `days` counts people by day from the start of the preview, edition and result. `ahead` counts those for whom the
     editions differ at the beginning of each later law. `districts` counts people by the code of their district, ""
-    if it is not known, and by what changes for them.
+    if it is not known, and by what changes for them. `unanswered` counts people whose result under the new edition
+    depends on facts that are not known, by the fact, and all of them under "".
     """
 
     people: int = 0
@@ -98,6 +110,7 @@ class Tally:
     days: Counter[tuple[int, str, str | int]] = field(default_factory=Counter)
     ahead: Counter[int] = field(default_factory=Counter)
     districts: Counter[tuple[str, Counted]] = field(default_factory=Counter)
+    unanswered: Counter[str] = field(default_factory=Counter)
 
     def merge(self, other: "Tally") -> None:
         """Add the counts of other people."""
@@ -106,6 +119,7 @@ class Tally:
         self.days.update(other.days)
         self.ahead.update(other.ahead)
         self.districts.update(other.districts)
+        self.unanswered.update(other.unanswered)
         for cell, ids in other.samples.items():
             known = self.samples.setdefault(cell, [])
             known += ids[: MAX_SAMPLES_OF_A_CELL - len(known)]

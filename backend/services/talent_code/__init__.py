@@ -5,6 +5,7 @@ Read `facts` (what the rules may use) and `model` first; then `registries`, `rev
 last `api`.
 """
 
+from backend.city.person import Person
 from backend.city.service import CodeFormat, Service, StoredFacts, routes_of
 from backend.codes.signed_code import CodeClaims
 from backend.i18n import Text
@@ -18,12 +19,16 @@ from backend.services.talent_code.model.claim import Budget, Claim
 from backend.services.talent_code.model.redemption import Usage
 from backend.services.talent_code.model.talent import Talent
 from backend.services.talent_code.personal_data import personal_data
-from backend.services.talent_code.present_facts import present_facts, stored_benefit_facts, stored_class_facts
+from backend.services.talent_code.present_facts import present_facts
 from backend.services.talent_code.rule_modules import CLASS_MODULE, RULE_MODULES
+from backend.services.talent_code.stored_people import gather_people, stored_benefit_facts, stored_class_facts
 from backend.services.talent_code.synthetic import synthesize
 
 AGES = Groups(title=Text(zh="年龄", en="age"), born="born_at", ages=(30, 35, 45, 60))
 """The ages by which a preview counts talents; programmes set limits at some of them."""
+
+AGES_OF_ALL = Groups(title=AGES.title, born="born_at", ages=(18, 30, 35, 45, 60, 70, 80, 90))
+"""Those by which it counts everybody for a benefit, which may be for the old."""
 
 service = Service(
     name="talent_code",
@@ -56,10 +61,12 @@ service = Service(
             by_district=True,
         ),
         StoredFacts(
-            kind=Talent,
+            kind=Person,
             modules=[f"{BenefitTerms.module_prefix}*"],
             derive=stored_benefit_facts,
-            groups=AGES,
+            gather=gather_people,
+            partly=True,
+            groups=AGES_OF_ALL,
             by_district=True,
         ),
     ],

@@ -83,7 +83,7 @@ async def _judge_claim(
     now, offers = city.now(), offers_of(city.rulebook)
     judged, facts = await judge_benefit(city, talent, benefit, stated, answers, now)
     used = offers.facts_used(benefit, now)
-    if used & _unknown_figures(talent, city.today().year - 1) or (talent.figures is None and not judged.is_entitled):
+    if used & unknown_figures(talent, city.today().year - 1) or (talent.figures is None and not judged.is_entitled):
         raise UpstreamUnavailable(
             zh="社保或税务系统暂未响应，请稍后再试。",
             en="The social insurance or the tax bureau does not answer; please try again later.",
@@ -118,7 +118,7 @@ async def _judge_claim(
     )
 
 
-def _unknown_figures(talent: Talent, last_year: int) -> set[str]:
+def unknown_figures(talent: Talent, last_year: int) -> set[str]:
     """Return the figures that no registry has provided; nothing that depends on them is paid."""
     if talent.figures is None:
         return {"insured_months", "income_fen", "tax_fen"}

@@ -10,7 +10,7 @@ import msgspec
 
 from backend.benefits.answers import Answers, answered_values
 from backend.benefits.offers import Offers
-from backend.city.person import known_person
+from backend.city.person import Person, known_person
 from backend.city.service import City
 from backend.city.upstream import UpstreamRejected, UpstreamTimeout, UpstreamUnavailable
 from backend.rulebook.modules.declared_facts import PERSON, DeclaredFact, declared_facts
@@ -18,9 +18,18 @@ from backend.services.talent_code.facts import FACT_SOURCES, BenefitFacts, Benef
 from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.registries import homes
 
+PROFILE_FIELDS: Mapping[str, Callable[[Person], Any]] = {"profile.sex": lambda person: person.sex}
+"""The sources that are fields of a person's profile."""
+
+
+def facts_on_profile(person: Person, fact: DeclaredFact) -> Any:  # noqa: ANN401  the value of any fact
+    """Return a fact that is taken from the profile; None if it lacks it, or has none that the module knows."""
+    value = PROFILE_FIELDS[fact.source](person)
+    return value if _is_possible(fact, value) else None
+
 
 async def _sex(city: City, person: str) -> str | None:
-    return (await known_person(city.store, person)).sex
+    return PROFILE_FIELDS["profile.sex"](await known_person(city.store, person))
 
 
 SOURCES: Mapping[str, Callable[[City, str], Awaitable[Any]]] = {

@@ -1,12 +1,9 @@
 """The facts by which a person's talent class and benefits are explained."""
 
-from datetime import datetime
-
 from msgspec import Struct
 
 from backend.benefits.terms import MAX_FEN
 from backend.city.service import City, FactsOf
-from backend.rulebook import Rulebook
 from backend.services.talent_code.facts import BenefitFacts, BenefitTerms, TalentFacts
 from backend.services.talent_code.model.talent import Talent, benefit_facts, talent_facts
 from backend.services.talent_code.rule_modules import CLASS_MODULE
@@ -16,8 +13,6 @@ __all__ = [
     "explained_benefit_facts",
     "explained_class_facts",
     "present_facts",
-    "stored_benefit_facts",
-    "stored_class_facts",
 ]
 
 
@@ -32,16 +27,6 @@ def explained_benefit_facts(city: City, talent: Talent, terms: BenefitTerms | No
     As in the list of benefits, the person owns no home, and spends as much as a benefit takes that depends on it.
     """
     return benefit_facts(talent, _stated(terms), city.now())
-
-
-def stored_class_facts(talent: Talent, _module: str, rulebook: Rulebook, at: datetime) -> TalentFacts:
-    """Return the facts that decide the class of a stored talent at an instant."""
-    return talent_facts(talent, at, rulebook.time_zone)
-
-
-def stored_benefit_facts(talent: Talent, module: str, rulebook: Rulebook, at: datetime) -> BenefitFacts:
-    """Return the facts that decide a benefit for a stored talent at an instant, as explanations do."""
-    return benefit_facts(talent, _stated(rulebook.terms(module, at)), at)
 
 
 def _stated(terms: Struct | None) -> dict[str, int]:

@@ -14,6 +14,7 @@ from backend.rulebook import Rulebook, SourceFile, make_rulebook, read_rules
 from backend.rulebook.needs import facts_of
 from backend.rulebook.preview.report import ModulePreview
 from backend.services.talent_code.facts import Degree, Title
+from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.evidence import Evidence, Qualification
 from backend.services.talent_code.model.talent import Figures, Grant, Talent, benefit_facts, talent_facts
 from backend.services.talent_code.rule_modules import CLASS_MODULE
@@ -25,6 +26,7 @@ NOW = datetime(2026, 11, 29, 4, tzinfo=UTC)
 SERVICES = discover_services()
 STORED = stored_facts_of(SERVICES)
 RENT = "talent_code.benefits.graduate_rent"
+LIMIT = "medical_credit.limit"
 
 
 def talent(number: int, *qualifications: Qualification, grant_days: int | None = None) -> Talent:
@@ -57,6 +59,11 @@ def talents() -> list[Talent]:
     ]
 
 
+def profile_of(one: Talent) -> Person:
+    """Return the profile of a talent."""
+    return Person(id=one.id, revision=1, id_number="x", id_digest=one.id, sex=None, born_on=None, created=NOW)
+
+
 def draft(module: str, old: str, new: str) -> Rulebook:
     files = read_rules(ROOT / "rules")
     text = files[module].text
@@ -73,8 +80,9 @@ def lower_professors() -> Rulebook:
 
 def preview(folder: Path, new: Rulebook) -> ModulePreview:
     async def run() -> ModulePreview:
-        store = SqliteStore.open(folder / "city.db", [Talent, Person])
+        store = SqliteStore.open(folder / "city.db", [Talent, Person, Claim])
         await store.restore(talents())
+        await store.restore([profile_of(one) for one in talents()])
         report = await preview_editions(store, STORED, RULEBOOK, new, NOW)
         await store.close()
         (module,) = report.modules
@@ -125,19 +133,19 @@ def test_a_module_that_nobody_can_be_counted_for_is_refused_at_its_facts(module:
     assert refused.reason.zh.startswith(where)
 
 
-def test_facts_that_a_benefit_asks_for_are_named_where_it_is_refused() -> None:
+def test_facts_that_a_module_other_than_a_benefit_declares_are_named_where_it_is_refused() -> None:
     files = read_rules(ROOT / "rules")
-    text = files[RENT].text
-    assert "facts: BenefitFacts" in text
+    text = files[LIMIT].text
+    assert "facts: CreditFacts" in text
     declared = """facts:
-  extends: BenefitFacts
+  extends: CreditFacts
   income_band:
     type: words
     words: [low, high]
     from: person
     meaning: {zh: 家庭收入档次, en: Income band of the household}
 """
-    files[RENT] = SourceFile(files[RENT].path, text.replace("facts: BenefitFacts\n", declared), [])
+    files[LIMIT] = SourceFile(files[LIMIT].path, text.replace("facts: CreditFacts\n", declared), [])
     asking = make_rulebook(files, facts_of(rule_modules_of(SERVICES)), CITY, strict=False)
-    _, (refused,) = previewed(asking, asking, STORED, [RENT])
+    _, (refused,) = previewed(asking, asking, STORED, [LIMIT])
     assert "income_band (person)" in refused.reason.en
