@@ -95,8 +95,10 @@ def _where(rulebook: Rulebook, name: str) -> str:
 
 
 NOT_STORED = Text(
-    zh="{where}：该模块的事实在每次决定时才取得，城市没有全部人员的存档，不能预览。",
-    en="{where}: its facts are gathered for each decision and not stored for everybody, so nobody can be counted.",
+    zh="{where}：该模块的事实在每次决定时才取得，城市没有全部人员的存档，不能预览。"
+    "请用 `chengma rules prove` 证明没有人受损。",
+    en="{where}: its facts are gathered for each decision and not stored for everybody, so nobody can be counted."
+    " Prove with `chengma rules prove` that nobody is worse off.",
 )
 ASKED = Text(
     zh="{where}：该模块自行声明的事实在申领时才询问或查询，城市没有全部人员的存档，不能预览：{names}。",

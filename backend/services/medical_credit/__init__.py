@@ -20,6 +20,7 @@ from backend.services.medical_credit.model.visit import Visit
 from backend.services.medical_credit.model.visit_transaction import VisitTransaction
 from backend.services.medical_credit.personal_data import personal_data
 from backend.services.medical_credit.rule_modules import LIMIT, RULE_MODULES, STANDING
+from backend.services.medical_credit.stored_accounts import gather_accounts, stored_standing_facts
 
 service = Service(
     name="medical_credit",
@@ -40,7 +41,16 @@ service = Service(
         Reconciliation,
     ],
     rule_modules=RULE_MODULES,
-    stored_facts=[StoredFacts(kind=Enrolment, modules=list(LIMIT.values()), by_district=True)],
+    stored_facts=[
+        StoredFacts(kind=Enrolment, modules=list(LIMIT.values()), by_district=True),
+        StoredFacts(
+            kind=Enrolment,
+            modules=[STANDING],
+            gather=gather_accounts,
+            derive=stored_standing_facts,
+            by_district=True,
+        ),
+    ],
     roles=["operator", "approver"],
     system_roles=["hospital"],
     exclusive_roles=[("operator", "approver")],

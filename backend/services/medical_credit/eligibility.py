@@ -1,6 +1,8 @@
 """Who is enrolled in pay later, and whether and up to which amount a person may pay later now."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -96,10 +98,19 @@ async def standing_facts(city: City, enrolment: Enrolment, kind: VisitKind | Non
     """Return the facts that decide whether a person may pay later now, for a kind of visit or in general."""
     purpose = purpose_of(kind or "outpatient")
     unpaid = await owing(city, Visit, enrolment.id) if enrolment.has_debt() else []
+    return standing_of(
+        enrolment, kind or "none", pay_later.credit_line(city, enrolment, purpose, now).available_fen(now), unpaid
+    )
+
+
+def standing_of(
+    enrolment: Enrolment, kind: VisitKind | Literal["none"], free_fen: int, unpaid: Sequence[Visit]
+) -> StandingFacts:
+    """Return the facts of a person with this available credit and these unpaid visits."""
     return StandingFacts(
         adult_at=enrolment.facts.adult_at,
-        visit=kind or "none",
-        free_fen=pay_later.credit_line(city, enrolment, purpose, now).available_fen(now),
+        visit=kind,
+        free_fen=free_fen,
         city_score=enrolment.facts.city_score,
         arrears_fen=enrolment.facts.arrears_fen,
         owing=tuple(Overdue(part.due_at, part.amount_fen) for visit in unpaid for part in visit.unpaid())[:MAX_OWING],
