@@ -228,13 +228,14 @@ async def _count_objects(store: Store, comparison: Comparison, facts: StoredFact
     def facts_at(edition: Edition, at: datetime) -> list[Any]:
         return [facts.facts_of(source, module, edition.rulebook, at) for source in sources]
 
-    people = facts_at(comparison.new, comparison.subject.at)
-    codes = await asyncio.to_thread(
-        instant_codes,
-        comparison,
-        lambda edition, at: codes_of_objects(edition, people if facts.derive is None else facts_at(edition, at), at),
-    )
-    comparison.count_unanswered(people)
+    def codes_at(edition: Edition, at: datetime) -> NDArray[np.int64]:
+        if not edition.rulebook.law(module, at).rules:  # facts decide nothing
+            return codes_of_objects(edition, [None], at).repeat(len(sources))
+        return codes_of_objects(edition, people if facts.derive is None else facts_at(edition, at), at)
+
+    people = await asyncio.to_thread(facts_at, comparison.new, comparison.subject.at)
+    codes = await asyncio.to_thread(instant_codes, comparison, codes_at)
+    await asyncio.to_thread(comparison.count_unanswered, people)
     names, group = _groups_of_objects(comparison, documents, people)
     worst = np.array([_worst(comparison, facts, document) for document in documents], dtype=np.int64)
     ids = [document.id for document in documents]

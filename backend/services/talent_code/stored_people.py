@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from backend.benefits.terms import MAX_FEN
 from backend.city.person import Person
@@ -29,6 +29,10 @@ class StoredPerson(Struct, frozen=True):
     person: Person
     talent: Talent | None
     claim: Claim | None
+    derived: dict[tuple[type[Struct], bool, int], Any] = field(
+        default_factory=dict[tuple[type[Struct], bool, int], Any]
+    )
+    """The facts of one who is no talent: they stay the same within a year, and are asked for thirty times."""
 
     def as_talent(self, zone: ZoneInfo) -> Talent:
         """Return the talent that the person is, or would be after opening the talent code."""
@@ -66,10 +70,23 @@ def stored_benefit_facts(stored: StoredPerson, module: str, rulebook: Rulebook, 
     """
     terms, zone = rulebook.terms(module, at), rulebook.time_zone
     struct = rulebook.modules[module].facts
-    stated = {"spent_fen": MAX_FEN} if isinstance(terms, BenefitTerms) and terms.depends_on_spending else {}
+    spends = isinstance(terms, BenefitTerms) and terms.depends_on_spending
+    year = at.astimezone(zone).year
+    key = (struct, spends, year)
+    if key not in stored.derived:
+        facts = _facts(stored, struct, zone, at, spends=spends, last_year=year - 1)
+        if stored.talent is not None:
+            return facts
+        stored.derived[key] = facts
+    return stored.derived[key]
+
+
+def _facts(
+    stored: StoredPerson, struct: type[Struct], zone: ZoneInfo, at: datetime, *, spends: bool, last_year: int
+) -> Any:  # noqa: ANN401  facts, or a PartlyKnown
     talent = stored.as_talent(zone)
-    facts = benefit_facts(talent, stated, at)
-    unknown = unknown_figures(talent, at.astimezone(zone).year - 1)
+    facts = benefit_facts(talent, {"spent_fen": MAX_FEN} if spends else {}, at)
+    unknown = unknown_figures(talent, last_year)
     if struct is BenefitFacts:
         return PartlyKnown(facts, frozenset(unknown)) if unknown else facts
     declared = _declared(stored, struct)
