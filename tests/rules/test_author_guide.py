@@ -232,7 +232,7 @@ def plainly(text: str) -> list[str]:
     text = DIGEST.sub("<digest>", text)
     text = re.sub(r"\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+\+08:00", "<instant>", text)
     text = re.sub(r"^(<digest>  ).*?( – )(\S+)", r"\1<instant>\2<instant>", text, flags=re.MULTILINE)
-    text = re.sub(r"(提交：|施行：|submitted by |activated by )\w+", r"\1<account>", text)
+    text = re.sub(r"(提交：|施行：|submitted by |activated by )[\w-]+", r"\1<account>", text)
     text = re.sub(r"\(\d+\.\d s\)", "(<seconds>)", text)
     text = re.sub(r"^(正在生成审查材料……|The review is being made \.\.\.)$", "", text, flags=re.MULTILINE)
     text = re.sub(r": \d{6}$", ": <code>", text, flags=re.MULTILINE)
