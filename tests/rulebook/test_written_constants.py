@@ -6,9 +6,11 @@ from datetime import datetime
 import pytest
 from msgspec import Struct
 
+from backend.rulebook.editor.fixes import fix_of
 from backend.rulebook.language.checker import check
 from backend.rulebook.language.syntax import InvalidExpression
 from backend.rulebook.language.types import TIMESTAMP, Type
+from backend.rulebook.source import Fault, Location
 
 
 class Stay(Struct, frozen=True):
@@ -59,7 +61,7 @@ def test_a_duration_in_another_form_is_named_in_the_right_one(written: str, righ
     marked, found = fault(f'facts.stays.exists(s, now - s.since >= duration("{written}"))')
     assert marked == f'"{written}"'
     for advice in (found.help.zh, found.help.en):
-        assert f'`duration("{right}")`' in advice
+        assert f'`"{right}"`' in advice
     check(f'facts.stays.exists(s, now - s.since >= duration("{right}"))', NAMES)
 
 
@@ -104,8 +106,8 @@ def test_a_duration_finer_than_a_microsecond_names_its_digits() -> None:
 @pytest.mark.parametrize(
     ("written", "right"),
     [
-        ('now < timestamp("2026/1/1")', 'timestamp("2026-01-01T00:00:00+08:00")'),
-        ('now < timestamp("2026年1月1日")', 'timestamp("2026-01-01T00:00:00+08:00")'),
+        ('now < timestamp("2026/1/1")', '`"2026-01-01T00:00:00+08:00"`'),
+        ('now < timestamp("2026年1月1日")', '`"2026-01-01T00:00:00+08:00"`'),
         ('now < timestamp("tomorrow")', 'timestamp("2026-01-01T00:00:00+08:00")'),
         ('facts.age >= int("1,000")', "1000"),
         ('facts.age >= int("７０")', "70"),
@@ -116,3 +118,32 @@ def test_any_other_constant_in_a_wrong_form_is_named_in_the_right_one(written: s
     _, found = fault(written)
     assert right in found.help.zh
     assert right in found.help.en
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        'facts.stays.exists(s, now - s.since >= duration("7d"))',
+        'facts.stays.exists(s, now - s.since >= duration("12H"))',
+        'now < timestamp("2026/1/1")',
+        'facts.age >= int("1,000")',
+    ],
+)
+def test_an_editor_can_put_the_right_form_in_place_of_the_wrong_one(condition: str) -> None:
+    marked, found = fault(condition)
+    column = condition.index(marked) + 1
+    fix = fix_of(Fault("", Location(1, column, len(marked)), found.message, found.help, condition, found.code))
+    assert fix is not None
+    check(condition.replace(marked, fix.replacement), NAMES)
+
+
+def test_an_example_is_not_put_in_place_of_a_text_that_means_something_else() -> None:
+    for condition in ('now < timestamp("tomorrow")', 'now - facts.born_at > duration("soon")'):
+        marked, found = fault(condition)
+        column = condition.index(marked) + 1
+        assert fix_of(Fault("", Location(1, column, len(marked)), found.message, found.help, condition, "R034")) is None
+
+
+def test_a_day_that_does_not_exist_is_named_as_such() -> None:
+    _, found = fault('now < timestamp("2026/2/30")')
+    assert found.help.en == "there is no such day"

@@ -31,14 +31,18 @@ _A_DURATION = Text(
     en='write `duration("12h")`, `duration("30m")` or `duration("90s")`; days are hours: 7 days are `duration("168h")`',
 )
 _AN_INSTANT = Text(
-    zh='写作 `timestamp("2026-01-01T00:00:00+08:00")`', en='write `timestamp("2026-01-01T00:00:00+08:00")`'
+    zh='时刻如 `timestamp("2026-01-01T00:00:00+08:00")`',
+    en='an instant is like `timestamp("2026-01-01T00:00:00+08:00")`',
 )
 _A_TRUTH = Text(zh="是与否写作 true 和 false，不加引号", en="write true or false, without quotes")
 _A_NUMBER = Text(zh="只写数字，不加引号", en="write the number alone, without quotes")
 
 
 def form_of_constant(function: str, value: object) -> Text | None:
-    """Return what to write instead of the text that `duration`, `timestamp`, `int`, `double` or `bool` cannot read."""
+    """Return what to write instead of the text that `duration`, `timestamp`, `int`, `double` or `bool` cannot read.
+
+    If that is another text, it has its quotes, so that an editor can put it in its place.
+    """
     if not isinstance(value, str):
         return None
     match function:
@@ -46,7 +50,8 @@ def form_of_constant(function: str, value: object) -> Text | None:
             return _duration(value)
         case "timestamp":
             found = find_date(value)
-            return _AN_INSTANT if found is None else found.help
+            forms = re.findall(r'"[^"]+"', found.help.en) if found is not None else []
+            return _write(forms[0]) if forms else found.help if found is not None else _AN_INSTANT
         case "int" | "double":
             number = half_width(value).replace(",", "").replace("_", "").strip()
             return _write(number) if _NUMBER.fullmatch(number) else _A_NUMBER
@@ -72,12 +77,12 @@ def _duration(text: str) -> Text:
         return Text(zh=f"最长为 {limit}", en=f"the longest is {limit}")
     if seconds * 1_000_000 % 1:
         return Text(zh="秒最多写六位小数", en="write at most six decimals of a second")
-    form = f'duration("{sign}{_in_hours(seconds)}")'
+    form = f'"{sign}{_in_hours(seconds)}"'
     if seconds % _DAY or not seconds or sign:
         return _write(form)
     days = f"{int(seconds) // _DAY}d"
     return Text(
-        zh=f"请写 `{form}`，或用值为 {days} 的参数", en=f"write `{form}`, or use a parameter with the value {days}"
+        zh=f"请用值为 {days} 的参数，或写 `{form}`", en=f"use a parameter with the value {days}, or write `{form}`"
     )
 
 
