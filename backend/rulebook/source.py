@@ -98,6 +98,31 @@ def suggest(word: str, known: Iterable[str]) -> Text:
     return Text(zh="可用的有：" + "、".join(known), en="one of: " + ", ".join(known)) if known else NO_HELP
 
 
+def nearest_key(written: str, known: Iterable[str]) -> str | None:
+    """Return the key that an unknown one is meant to be, or None: one in capitals, or with a letter wrong.
+
+    Keys are fewer and shorter than other names, so that only a closer one is taken for what the author meant.
+    """
+    known = sorted(known)
+    if written.lower() in known:
+        return written.lower()
+    near = get_close_matches(written.lower(), known, n=1, cutoff=_OF_A_KEY)
+    short = [key for key in known if len(key) == len(written) == 2 and key[0] == written[0].lower()]  # noqa: PLR2004  zh, en, id
+    return near[0] if near else short[0] if len(short) == 1 else None
+
+
+_OF_A_KEY = 0.7
+
+
+def suggest_key(written: str, known: Iterable[str]) -> Text:
+    """Return "did you mean ...?" for an unknown key, or the known keys if none is similar."""
+    known = sorted(known)
+    near = nearest_key(written, known)
+    if near is not None:
+        return Text(zh=f"是否应为“{near}”？", en=f"did you mean {near!r}?")
+    return Text(zh="可用的有：" + "、".join(known), en="one of: " + ", ".join(known))
+
+
 def _columns(character: str) -> int:
     """Return the terminal columns of a character: two for CJK."""
     return 2 if "\u1100" <= character <= "\u115f" or "\u2e80" <= character <= "\uff60" else 1

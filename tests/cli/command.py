@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +16,9 @@ from backend.security.keyring import make_keys
 READY_SECONDS = 60
 
 
-def chengma(*arguments: str, environment: dict[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
+def chengma(
+    *arguments: str, environment: dict[str, str], folder: Path, umask: int = -1
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "backend", *arguments],
         cwd=folder,
@@ -25,11 +27,12 @@ def chengma(*arguments: str, environment: dict[str, str], folder: Path) -> subpr
         text=True,
         timeout=60,
         check=False,
+        umask=umask,
     )
 
 
 @contextmanager
-def running(*arguments: str, environment: dict[str, str], folder: Path) -> Iterator[tuple[httpx.Client, Path]]:
+def running(*arguments: str, environment: dict[str, str], folder: Path) -> Generator[tuple[httpx.Client, Path]]:
     """Run a server until the end of the block, then stop it by its process id."""
     if "serve" in arguments:
         make_keys(Path(environment["CHENGMA_KEYS"]))

@@ -91,7 +91,7 @@ def test_coverage_names_the_part_of_a_condition_that_no_case_tries(folder: Path)
 
 def test_coverage_speaks_the_authors_language(folder: Path) -> None:
     found = run("coverage", "health_code.colour", folder=folder, language="zh")
-    assert found.output.splitlines()[0].split() == ["模块", "规则", "条件", "界限", "变更", "案例"]
+    assert found.output.splitlines()[0].split() == ["模块", "规则", "条件", "界限", "变更", "结果", "案例"]
     assert "没有案例使 day <= last 恰好越过界限" in found.output
 
 
@@ -111,7 +111,7 @@ def test_coverage_is_json_for_machines(folder: Path) -> None:
     path.write_text(f"module: health_code.frame\ncases:\n{only}", "utf-8")
     document = json.loads(run("coverage", "health_code.frame", "--json", folder=folder).output)["health_code.frame"]
     assert document["rules"] == {"reached": 1, "total": 2}
-    assert {entry["kind"] for entry in document["missing"]} == {"rule", "threshold", "change"}
+    assert {entry["kind"] for entry in document["missing"]} == {"rule", "threshold", "change", "result"}
     assert document["missing"][0]["message"]["zh"] == "没有案例使规则“fully-vaccinated”触发"
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from backend.rulebook.modules.cases import load_cases
 from backend.rulebook.modules.goals import Coverage, measure
-from tests.rulebook.tram import CITY, FARE, Rider, load
+from tests.rulebook.tram import CITY, FARE, REFUND, Delay, Rider, load
 
 HEAD = "module: tram.fare\ncases:\n"
 STUDENTS = FARE.replace("facts.age < 14", "facts.student && (facts.age < 14 || facts.income < 10.0)")
@@ -98,3 +98,64 @@ def test_a_change_of_the_law_has_a_case_on_both_sides(tmp_path: Path) -> None:
     ]
     assert found.count("change") == (1, 4)
     assert found.percent("change") == 25
+
+
+# ── results ──
+
+LATE = "module: tram.refund\ncases:\n"
+WHEN = {2021: "2021-06-01T12:00:00+08:00", 2023: "2023-06-01T12:00:00+08:00"}
+
+
+def refunded(folder: Path, *cases: str, rules: str = REFUND) -> list[str]:
+    """Return the results of the refund that no case expects."""
+    load(folder, refund=rules)
+    (folder / "tram" / "refund.cases.yaml").write_text(LATE + "".join(cases), encoding="utf-8")
+    tested = load_cases(folder, [Rider, Delay], CITY)
+    found = measure(tested.rulebook, tested.rulebook.modules["tram.refund"], tested.cases["tram.refund"])
+    return [f"{goal.rule}: {goal.text}{goal.side.en}" for goal in found.missing if goal.kind == "result"]
+
+
+def late(minutes: int, year: int, expect: str) -> str:
+    return f'  - {{case: {minutes} in {year}, at: "{WHEN[year]}", given: {{minutes: {minutes}}}, expect: {expect}}}\n'
+
+
+def test_each_dated_amount_that_a_rule_returns_is_expected_by_a_case(tmp_path: Path) -> None:
+    early, later = late(60, 2021, "300 fen"), late(60, 2023, "600 fen")
+    both = [
+        "long-delay: long_delay_fen (3 yuan from 2020-01-01)",
+        "long-delay: long_delay_fen (6 yuan from 2022-01-01)",
+    ]
+    short = late(20, 2021, "100")
+    assert refunded(tmp_path, short) == both
+    assert refunded(tmp_path, short, early) == both[1:]
+    assert refunded(tmp_path, short, later) == both[:1]
+    assert refunded(tmp_path, short, early, later) == []
+
+
+def test_a_rule_that_fires_but_does_not_decide_gives_no_result(tmp_path: Path) -> None:
+    long_alone = late(60, 2021, "300 fen"), late(60, 2023, "600 fen")
+    assert refunded(tmp_path, *long_alone) == ["delay: 100"]
+
+
+def test_a_case_that_expects_another_thing_than_the_result_does_not_try_it(tmp_path: Path) -> None:
+    cases = late(60, 2021, "{rule: long-delay}"), late(60, 2023, "600 fen"), late(20, 2021, "{changes_at: never}")
+    assert refunded(tmp_path, *cases) == ["long-delay: long_delay_fen (3 yuan from 2020-01-01)", "delay: 100"]
+
+
+def test_the_bounds_of_a_sum_hide_the_amounts_in_it(tmp_path: Path) -> None:
+    added = REFUND.replace("strategy: first", "strategy: sum")
+    long_in_2021, long_in_2023 = late(60, 2021, "400 fen"), late(60, 2023, "600 fen")
+    assert refunded(tmp_path, long_in_2021, long_in_2023, rules=added) == [
+        "long-delay: long_delay_fen (6 yuan from 2022-01-01)"
+    ]
+
+
+def test_each_row_of_a_table_has_a_result_of_its_own(tmp_path: Path) -> None:
+    rows = REFUND.split("parameters:\n")[0] + (
+        "rules:\n"
+        "  - table: [{name: day, least: 600, pays: 500}, {name: hour, least: 60, pays: 300}]\n"
+        "    id: a-<name>\n    from: 2020-01-01\n    when: facts.minutes >= <least>\n    then: <pays>\n"
+        '    because: {zh: 晚点, en: Late}\n    source: "[S] council"\n'
+        "otherwise: {then: 0, because: {zh: 准点, en: On time}}\n"
+    )
+    assert refunded(tmp_path, late(60, 2021, "300"), rules=rows) == ["a-day: 500"]

@@ -10,6 +10,7 @@ import click
 
 from backend.cli.errors import load_settings
 from backend.cli.language import AuthorCommand, AuthorError, AuthorOption, language
+from backend.cli.rules.author_files import write_file
 from backend.cli.rules.explain import read_facts
 from backend.cli.rules.instants import instant
 from backend.cli.rules.loading import OTHER_RULES, load, needed_modules, unknown_module
@@ -131,7 +132,7 @@ def case(
 def _append(path: Path, module: Module, personas: Mapping[str, Persona], name: str, text: str) -> int:
     """Add a case to a file of cases, or begin the file. Returns the line of the case."""
     if not path.exists():
-        path.write_text(f"module: {module.name}\ncases:\n{text}", encoding="utf-8")
+        write_file(path, f"module: {module.name}\ncases:\n{text}")
         return 3
     file = read_file(path)
     root = read_document(file)
@@ -149,5 +150,5 @@ def _append(path: Path, module: Module, personas: Mapping[str, Persona], name: s
     if name not in {each.name for each in read_cases(after, module, personas)} or after.faults:
         click.echo("\n".join(fault.in_language(language()) for fault in after.faults), err=True)
         raise AuthorError(_UNCHANGED.format(path=str(path)))
-    path.write_text(changed, encoding="utf-8")
+    write_file(path, changed)
     return end + 1

@@ -36,7 +36,9 @@ _HEADS: dict[Kind, Text] = {
     "operand": Text(zh="条件", en="operands"),
     "threshold": Text(zh="界限", en="thresholds"),
     "change": Text(zh="变更", en="changes"),
+    "result": Text(zh="结果", en="results"),
 }
+_COLUMN = 14
 _MODULE = Text(zh="模块", en="module")
 _CASES = Text(zh="案例", en="cases")
 _MISSING: dict[Kind, Text] = {
@@ -44,6 +46,10 @@ _MISSING: dict[Kind, Text] = {
     "operand": Text(zh="规则“{rule}”：没有案例使 {text} {side}", en="in {rule!r}: `{text}` {side} in no case"),
     "threshold": Text(zh="规则“{rule}”：没有案例使 {text} {side}", en="in {rule!r}: `{text}` {side} in no case"),
     "change": Text(zh="没有案例的时间是{text}（{side}）", en="no case is dated {text}, {side}"),
+    "result": Text(
+        zh="没有案例预期由规则“{rule}”得出的结果 {text}{side}",
+        en="no case expects the result of {rule!r}: {text}{side}",
+    ),
 }
 
 
@@ -52,7 +58,8 @@ _MISSING: dict[Kind, Text] = {
     zh="""显示 MODULE（默认：全部模块）的案例试过什么，以及没有案例试过的每一处。
 
 每条规则应在一个案例中触发、在另一个案例中不触发；&& 和 || 的每个条件应一次为真、一次为假；
-每个界限应在两边相等时和恰好越过时各试一次；法律的每次变更，前后各应有一个案例。
+每个界限应在两边相等时和恰好越过时各试一次；法律的每次变更，前后各应有一个案例；
+每条规则的结果（金额由参数给出的，为参数的每个值）应是某个案例的预期结果。
 使用 --min 时，任一模块的任一比例低于该值即以1退出。使用 --watch 时，每次改动后显示改动的模块。
 
 使用 --law 时，改为逐条显示所依据的文件：哪些条文已写入、写入哪些规则，哪些没有写入及其理由。""",
@@ -82,7 +89,8 @@ def coverage(
     """Show what the cases of MODULE (default: all modules) try, and each thing that none of them tries.
 
     A rule fires in one case and stays silent in another; each operand of && and || is true in one and false in
-    another; each threshold is tried at its bound and just beyond it; each change of the law has a case on both sides.
+    another; each threshold is tried at its bound and just beyond it; each change of the law has a case on both sides;
+    the result of each rule, for each value of the parameter that gives it, is what a case expects.
     With --min, exits with 1 if a module's percentage of one of these is lower. With --watch, shows what changed after
     each change of a file.
 
@@ -163,11 +171,11 @@ def _lines(
     counts: Mapping[str, int],
 ) -> Iterator[str]:
     width, spoken = max(map(len, measured)), language()
-    heads = [_right(_HEADS[kind].in_language(spoken), 16) for kind in KINDS]
+    heads = [_right(_HEADS[kind].in_language(spoken), _COLUMN) for kind in KINDS]
     first, last = _MODULE.in_language(spoken), _right(_CASES.in_language(spoken), 8)
     yield f"{first}{' ' * (width - cell_len(first))}{''.join(heads)}{last}"
     for name, found in measured.items():
-        figures = "".join(f"{_figure(found, kind):>16}" for kind in KINDS)
+        figures = "".join(f"{_figure(found, kind):>{_COLUMN}}" for kind in KINDS)
         yield f"{name:{width}}{figures}{counts[name]:>8}"
     for goal, path, place in (each for found in located.values() for each in found):
         yield f"{path}:{place.line}:{place.column}: {_sentence(goal).in_language(spoken)}"

@@ -12,6 +12,7 @@ import click
 
 from backend.cli.errors import load_settings, report_errors
 from backend.cli.language import AuthorCommand, AuthorError, AuthorOption, say
+from backend.cli.rules.author_files import write_file
 from backend.cli.rules.loading import load, unknown_module
 from backend.i18n import Text
 from backend.rulebook import InvalidRulebook, SourceFile, make_rulebook, read_file
@@ -89,8 +90,7 @@ def import_(files: tuple[Path, ...], folder: Path, value_sets: Path | None, sinc
                 Text(zh=f"{file.path} 已存在，未写入", en=f"{file.path} exists already; nothing was written")
             )
     for file in texts.values():
-        Path(file.path).parent.mkdir(parents=True, exist_ok=True)
-        Path(file.path).write_text(file.text, encoding="utf-8")
+        write_file(Path(file.path), file.text)
         click.echo(file.path)
 
 
@@ -209,8 +209,7 @@ def export(
         if folder is None:
             click.echo(text, nl=False)
         else:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(text, encoding="utf-8")
+            write_file(folder / name, text)
             click.echo(folder / name)
 
 

@@ -12,6 +12,7 @@ import click
 
 from backend.cli.errors import load_settings
 from backend.cli.language import AuthorCommand, AuthorError, AuthorOption, language
+from backend.cli.rules.author_files import write_file
 from backend.cli.rules.loading import needed_modules
 from backend.i18n import Text
 from backend.rulebook import CASES, InvalidRulebook, read_rules
@@ -83,9 +84,8 @@ def new(module: str, facts_name: str | None, folder: Path | None) -> None:
         _terms(where, need.facts, since),
         language(),
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(made.module_text(), encoding="utf-8")
-    cases.write_text(made.cases_text(), encoding="utf-8")
+    write_file(path, made.module_text())
+    write_file(cases, made.cases_text())
     click.echo(f"{path}\n{cases}")
 
 

@@ -42,6 +42,7 @@ from backend.rulebook.language.types import (
     list_of,
     type_of_value,
 )
+from backend.rulebook.language.written_constants import form_of_constant
 from backend.rulebook.source import NO_HELP, suggest
 
 MACROS = ("all", "exists", "exists_one", "filter", "map")
@@ -279,11 +280,14 @@ class _Checker:
             )
         return Apply(node.start, node.end, operation.result, node.function, operation, arguments, now_coefficient)
 
-    def _fold_constant(self, node: Syntax, operation: Operation, values: tuple[object, ...]) -> Node | None:
+    def _fold_constant(self, node: syntax.Call, operation: Operation, values: tuple[object, ...]) -> Node | None:
         try:
             value = operation.evaluate(*values)
         except EvaluationError as error:
             if self.total or isinstance(error, PrecisionError):
+                advice = form_of_constant(node.function, values[0])
+                if advice is not None:
+                    _reject(node.arguments[0], error.message, advice, "R034")
                 _reject(node, error.message, hints.SMALLER, "R041")
             return None
         return Constant(node.start, node.end, type_of_value(value), value)

@@ -63,7 +63,12 @@ _FUNCTIONS = {
 }  # fmt: skip
 _SCALES = {"": 1, "十": 10, "百": 100, "千": 1_000, "万": 10_000, "百万": 1_000_000, "千万": 10**7, "亿": 10**8}
 _HOURS = {"天": 24, "日": 24, "d": 24, "day": 24, "days": 24, "周": 168, "星期": 168, "w": 168, "小时": 1, "h": 1}
-_YEARS = ("年", "y", "year", "years", "个月", "月", "months", "month")
+_MONTHS = ("个月", "月", "months", "month")
+FOR_MONTHS = Text(
+    zh="月的长短不一，不是时长：请用以天计的参数，如值为 90d",
+    en="months differ in length and are no duration: use a parameter in days, such as 90d",
+)
+_YEARS = ("年", "y", "year", "years", *_MONTHS)
 
 _DATE = re.compile(r"(?<![\w.])(\d{4})\s*[-/.年－–—／．]\s*(\d{1,2})\s*[-/.月－–—／．]\s*(\d{1,2})(?![\d.])\s*[日号]?")
 _GROUPED = re.compile(r"(?<![\w.])\d{1,3}(?:(?:[,，]\d{3})+|(?:_\d+)+)(?![\d])")
@@ -205,10 +210,7 @@ def _quantity(match: re.Match[str]) -> Habit | None:
     whole = number * _SCALES.get(scale, 1)
     name = measure or ("" if scale else unit)
     if name in _YEARS:
-        advice = Text(
-            zh="年、月长短不一，不是时长：年龄用整数比较，期限用值为 365d 之类的参数",
-            en="years and months differ in length: compare ages as numbers, and periods with a parameter of 365d",
-        )
+        advice = for_years(whole) if name not in _MONTHS else FOR_MONTHS
     elif name in _HOURS:
         hours = f"{(whole * _HOURS[name]).normalize():f}"
         days = f"{(whole * _HOURS[name] / 24).normalize():f}"
@@ -225,6 +227,16 @@ def _quantity(match: re.Match[str]) -> Habit | None:
         plain = f"{whole.normalize():f}"
         advice = Text(zh=f"只写数字：{plain}", en=f"write the number alone: {plain}")
     return _habit(match, advice, WITH_A_UNIT)
+
+
+def for_years(number: Decimal) -> Text:
+    """Return the fix for years that are written as a duration."""
+    whole = f"{number.normalize():f}"
+    return Text(
+        zh=f"年的长短不一，不是时长：年龄写 `age(facts.born_at, now) >= {whole}`；期限用以天计的参数，如值为 365d",
+        en=f"years differ in length and are no duration: write `age(facts.born_at, now) >= {whole}`, "
+        "or a parameter in days, such as 365d",
+    )
 
 
 def _quoted(match: re.Match[str]) -> Habit:

@@ -11,10 +11,12 @@ from backend.rulebook.language.arithmetic import remainder, truncated_quotient
 from backend.rulebook.language.operation import EvaluationError, Operation, PrecisionError
 from backend.rulebook.language.types import INSTANT_RANGE, INT, INT64, MICROSECOND, Type
 
-_OFFSET = re.compile(r"([+-]?)(\d\d):(\d\d)")
-_RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)", re.IGNORECASE)
+_OFFSET = re.compile(r"([+-]?)([0-9][0-9]):([0-9][0-9])")
+_RFC3339 = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)", re.IGNORECASE | re.ASCII
+)
 _UNITS = {"h": 3_600_000_000_000, "m": 60_000_000_000, "s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
-_DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|ms|h|m|s)")
+_DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|ms|h|m|s)", re.ASCII)
 
 TIMESTAMP_PARTS: dict[str, tuple[Callable[[datetime], int], Type]] = {
     "getFullYear": (lambda at: at.year, Type("int", 0, 10_000)),
@@ -135,8 +137,7 @@ def parse_duration(text: str) -> timedelta:
     if unsigned != "0" and (not parts or "".join(number + unit for number, unit in parts) != unsigned):
         raise EvaluationError(
             Text(
-                zh=f"“{text}”不是时长，时长应写作 12h、30m 或 90s（CEL 没有“天”，请用值为 14d 的参数）",
-                en=f"{text!r} is not a duration such as 12h, 30m or 90s (CEL has no days; use a parameter of 14d)",
+                zh=f"“{text}”不是时长，时长如 12h、30m 或 90s", en=f"{text!r} is not a duration such as 12h, 30m or 90s"
             )
         )
     nanoseconds = 0

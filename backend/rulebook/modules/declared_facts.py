@@ -26,7 +26,7 @@ from backend.rulebook.language.types import INT64, FactMeaning, UnsupportedFacts
 from backend.rulebook.modules.keys import FACT_KEYS, REQUIRED_FACT_KEYS
 from backend.rulebook.modules.struct_reader import StructReader
 from backend.rulebook.modules.units import AMOUNT_SUFFIX
-from backend.rulebook.modules.yaml_document import YamlEntry, YamlMapping, YamlScalar
+from backend.rulebook.modules.yaml_document import YamlEntry, YamlMapping, YamlScalar, with_spelling
 from backend.rulebook.source import SourceFile, suggest
 
 EXTENDS, PERSON = "extends", "person"
@@ -115,8 +115,10 @@ class _FactsReader(StructReader):
 
     def struct_of(self, value: YamlMapping, module: str) -> type[Struct] | None:
         before = len(self.file.faults)
-        base = self._base(value.entries.get(EXTENDS))
-        declared = self._facts(value, base)
+        others = [entry.key for entry in value.entries.values() if isinstance(entry.value, YamlMapping)]
+        entries = with_spelling(self.file, value, EXTENDS, others)
+        base = self._base(entries.get(EXTENDS))
+        declared = self._facts(YamlMapping(value.location, entries), base)
         if len(self.file.faults) > before:
             return None
         if not declared:

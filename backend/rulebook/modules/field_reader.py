@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from difflib import get_close_matches
 from typing import Any
 
 from backend.i18n import Text
@@ -16,7 +15,7 @@ from backend.rulebook.modules.layout import cut_by_comma
 from backend.rulebook.modules.units import AMOUNT_SUFFIX, fen_of
 from backend.rulebook.modules.written_values import form_of_day, form_of_instant, form_of_value, is_impossible_day
 from backend.rulebook.modules.yaml_document import YamlEntry, YamlMapping, YamlScalar, YamlSequence, YamlValue
-from backend.rulebook.source import Location, SourceFile, suggest
+from backend.rulebook.source import Location, SourceFile, nearest_key, suggest, suggest_key
 
 MAX_TEXT_CHARACTERS = 500
 _A_NUMBER = Text(zh="请写不带引号和单位的数字，如 14", en="write a number without quotes and unit, such as 14")
@@ -42,7 +41,10 @@ class FieldReader:
     def entries(
         self, value: YamlValue, known: Sequence[str], *, optional: Sequence[str] = (), what: Text
     ) -> Mapping[str, YamlEntry] | None:
-        """Read a mapping with the `known` keys, of which the `optional` ones may be missing, and no others."""
+        """Read a mapping with the `known` keys, of which the `optional` ones may be missing, and no others.
+
+        A misspelt key is a fault, and is read as the key that the fault suggests: what refers to it is right.
+        """
         if not isinstance(value, YamlMapping):
             message = Text(
                 zh=f"此处应为{what.zh}，包含的键有：{'、'.join(known)}",
@@ -50,20 +52,22 @@ class FieldReader:
             )
             self.file.fault(value.location, message, _form_of(known), "R012")
             return None
+        found: dict[str, YamlEntry] = {}
         for entry in value.entries.values():
-            if entry.key not in known:
+            if entry.key in known:
+                found[entry.key] = entry
+            elif not self.is_cut_by_comma(entry):
                 message = Text(zh=f"{what.zh}没有“{entry.key}”这个键", en=f"unknown key {entry.key!r} in {what.en}")
-                if not self.is_cut_by_comma(entry):
-                    self.file.fault(entry.location, message, suggest(entry.key, known), "R010")
-        missing = [key for key in known if key not in value.entries and key not in optional]
+                self.file.fault(entry.location, message, suggest_key(entry.key, known), "R010")
+                meant = nearest_key(entry.key, known)
+                if meant is not None and meant not in value.entries:
+                    found.setdefault(meant, YamlEntry(meant, entry.location, entry.value))
+        missing = [key for key in known if key not in found and key not in optional]
         for key in missing:
             message = Text(zh=f"{what.zh}缺少键“{key}”", en=f"{what.en} needs the key {key!r}")
             advice = Text(zh=f"请补上 `{key}: ...`", en=f"add `{key}: ...`")
-            if not any(
-                get_close_matches(entry.key, [key]) for entry in value.entries.values() if entry.key not in known
-            ):
-                self.file.fault(value.location, message, advice, "R011")
-        return None if missing else value.entries
+            self.file.fault(value.location, message, advice, "R011")
+        return None if missing else found
 
     def is_cut_by_comma(self, entry: YamlEntry) -> bool:
         """Add a fault if this is not a key but the rest of a text or number that a comma cuts in `{ }`."""

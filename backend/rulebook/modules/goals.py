@@ -8,9 +8,12 @@
   whole number is 1 away (or as much as a constant factor, as in `expected * 100`), the nearest instant up to a second.
   A bound that depends on a dated parameter is a threshold for each of its values in force with the rule.
 - A *change* of the law has a case at its midnight and one at the second before.
+- A *result* of a rule is a part of what a case expects: the rule decides, or its amount is in a sum within the bounds,
+  or its word is among those collected. A rule whose `then` is a dated parameter has a result for each of its values in
+  force with the rule. A case that does not expect `result` would not notice a wrong one, and so does not count.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Literal, Protocol
@@ -27,10 +30,12 @@ from backend.rulebook.language.types import RANGED, microseconds
 from backend.rulebook.modules.coverage import SECOND, changes
 from backend.rulebook.modules.module import Module, Rule
 from backend.rulebook.modules.periods import in_force
+from backend.rulebook.modules.units import YUAN, figure_text
 from backend.rulebook.source import Location
+from backend.rulebook.verdict import Verdict
 
-Kind = Literal["rule", "operand", "threshold", "change"]
-KINDS: tuple[Kind, ...] = ("rule", "operand", "threshold", "change")
+Kind = Literal["rule", "operand", "threshold", "change", "result"]
+KINDS: tuple[Kind, ...] = ("rule", "operand", "threshold", "change", "result")
 
 _TICK = microseconds(SECOND)
 
@@ -51,14 +56,16 @@ class TestedFacts(Protocol):
     def on(self) -> date | None: ...  # noqa: D102
     @property
     def facts(self) -> Struct: ...  # noqa: D102
+    @property
+    def expected(self) -> Mapping[str, object]: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What a case should reach: `text`, a rule's id or a part of its condition, has the property `side`.
+    """What a case should reach: `text`, a rule's id, a part of its condition or its `then`, has the property `side`.
 
-    `start` and `end` are the characters of the part in the rule's condition; both are 0 for a whole rule. `location` is
-    that of the rule, or of the cause of a change.
+    `start` and `end` are the characters of the part in the rule's condition; both are 0 for a whole rule or a result.
+    `location` is that of the rule, of the value of a parameter that it returns, or of the cause of a change.
     """
 
     kind: Kind
@@ -98,6 +105,8 @@ def measure(rulebook: Rulebook, module: Module, cases: Iterable[TestedFacts]) ->
         meter.begin(case)
         for rule, step in rulebook.explain(module.name, case.facts, case.at, on=case.on, observe=meter.observe):
             meter.reach(rule.id, "fires" if step.value is True else "silent")
+        if "result" in case.expected:
+            meter.expect(rulebook.evaluate(module.name, case.facts, case.at, on=case.on))
     return meter.coverage()
 
 
@@ -124,6 +133,7 @@ class _Meter:
                 self.operands.add((rule.id, operand.start, operand.end))
             if _is_threshold(node):
                 self._add_threshold(rule, node)
+        self._add_results(rule)
 
     def _add_sides(
         self, kind: Kind, rule: Rule, node: Node, sides: Iterable[tuple[str, Text]], values: tuple[Any, ...] = ()
@@ -138,14 +148,36 @@ class _Meter:
         variables = {part.name for part in walk(node) if isinstance(part, Variable)}
         names = tuple(sorted(variables & self.module.parameters.keys()))
         self.thresholds[rule.id, node.start, node.end] = names
+        for day in self._starts(rule, names):
+            shown = f"（{day}起）" if names and day != date.min else ""
+            since = f" from {day}" if names and day != date.min else ""
+            sides = [(key, Text(zh=side.zh + shown, en=side.en + since)) for key, side in _THRESHOLD_SIDES]
+            self._add_sides("threshold", rule, node, sides, self._values(names, day))
+
+    def _add_results(self, rule: Rule) -> None:
+        """Add what a rule returns: its `then`, or each value in force with it of the parameter that this names."""
+        names = self._returned(rule)
+        for day in self._starts(rule, names):
+            key = (rule.id, "result", self._values(names, day))
+            dated = self.module.parameters[names[0]].on(day) if names else None
+            if dated is None:
+                self.goals.setdefault(key, Goal("result", rule.id, str(rule.then), Text(zh="", en=""), rule.location))
+                continue
+            unit = self.module.parameters[names[0]].unit or (YUAN if self.module.in_yuan else None)
+            value = figure_text(dated.value, unit, self.zone)
+            since = (f"，{dated.since}起", f" from {dated.since}") if dated.since else ("", "")
+            side = Text(zh=f"（{value.zh}{since[0]}）", en=f" ({value.en}{since[1]})")
+            self.goals.setdefault(key, Goal("result", rule.id, str(rule.then), side, dated.location))
+
+    def _starts(self, rule: Rule, names: Sequence[str]) -> list[date]:
+        """Return the days in a rule's period on which it, or one of these parameters, gets another value."""
         starts = {rule.since or date.min}
         starts |= {dated.since for name in names for dated in self.module.parameters[name].values if dated.since}
-        for day in sorted(starts):
-            if in_force(rule.since, rule.until, day):
-                shown = f"（{day}起）" if names and day != date.min else ""
-                since = f" from {day}" if names and day != date.min else ""
-                sides = [(key, Text(zh=side.zh + shown, en=side.en + since)) for key, side in _THRESHOLD_SIDES]
-                self._add_sides("threshold", rule, node, sides, self._values(names, day))
+        return [day for day in sorted(starts) if in_force(rule.since, rule.until, day)]
+
+    def _returned(self, rule: Rule) -> tuple[str, ...]:
+        """Return the parameter whose value is the result of a rule, or nothing."""
+        return (rule.then,) if self.module.numeric and isinstance(rule.then, str) else ()
 
     def add_changes(self) -> None:
         for day, location in changes(self.module):
@@ -167,6 +199,19 @@ class _Meter:
 
     def reach(self, rule: str, key: str) -> None:
         self.reached.add((rule, key))
+
+    def expect(self, verdict: Verdict) -> None:
+        """Count the rules whose `then` the result of a case shows."""
+        fired = [rule for rule in self.module.rules if rule.id in verdict.fired]
+        match self.module.strategy:
+            case "collect":
+                shown = fired
+            case "sum":
+                total = sum(self.module.number_of(rule.then, self.day) for rule in fired)
+                shown = fired if total == verdict.result else []
+            case _:
+                shown = [rule for rule in fired if rule.id == verdict.rule]
+        self.reached.update((rule.id, "result", self._values(self._returned(rule), self.day)) for rule in shown)
 
     def observe(self, rule: Rule, node: Node, step: Step) -> None:
         place = rule.id, node.start, node.end

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from backend.i18n import Text
+from backend.rulebook.modules.keys import MODULE_KEYS, RULE_KEYS
 from backend.rulebook.modules.yaml_document import (
     Part,
     YamlEntry,
@@ -19,6 +20,7 @@ from backend.rulebook.modules.yaml_document import (
     YamlSequence,
     YamlValue,
     read_document,
+    with_spelling,
 )
 from backend.rulebook.source import SourceFile, suggest
 
@@ -37,7 +39,7 @@ def module_document(file: SourceFile) -> YamlValue | None:
     root = read_document(file)
     if not isinstance(root, YamlMapping):
         return root
-    entries = dict(root.entries)
+    entries = with_spelling(file, root, SOURCES, MODULE_KEYS)
     named = _named_sources(file, entries.pop(SOURCES, None))
     rules = entries.get("rules")
     if rules is not None and isinstance(rules.value, YamlSequence):
@@ -121,10 +123,12 @@ class _Row:
 
 def _expand(file: SourceFile, item: YamlValue, sources: Mapping[str, YamlScalar]) -> list[YamlValue]:
     """Return the rules of a table, or the rule itself if it is none."""
-    if not isinstance(item, YamlMapping) or TABLE not in item.entries:
+    if not isinstance(item, YamlMapping):
         return [item]
-    table = item.entries[TABLE]
-    template = {key: entry for key, entry in item.entries.items() if key != TABLE}
+    template = with_spelling(file, item, TABLE, RULE_KEYS)
+    table = template.pop(TABLE, None)
+    if table is None:
+        return [item]
     rows = table.value.items if isinstance(table.value, YamlSequence) else []
     if not rows or not all(isinstance(row, YamlMapping) for row in rows):
         message = Text(zh="`table` 是一张表：每行是 {列: 值, ……}", en="`table` is a list of rows {column: value, ...}")

@@ -6,6 +6,8 @@ a float, and a duplicate key is an error.
 # ruamel.yaml does not declare the types of its nodes:
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -14,7 +16,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from backend.i18n import Text
 from backend.rulebook.modules.layout import cut_by_comma, explain_error, find_flaws
-from backend.rulebook.source import Location, SourceFile
+from backend.rulebook.source import Location, SourceFile, nearest_key, suggest_key
 
 MAX_FILE_BYTES = 1_000_000
 MAX_DEPTH = 40
@@ -254,3 +256,16 @@ def _location(node: Node) -> Location:
     start, end = node.start_mark, node.end_mark
     length = end.column - start.column if end.line == start.line else 1
     return Location(start.line + 1, start.column + 1, max(1, length))
+
+
+def with_spelling(file: SourceFile, value: YamlMapping, key: str, known: Sequence[str]) -> dict[str, YamlEntry]:
+    """Return the entries of a mapping, in which a misspelt `key` is a fault and has its right name."""
+    entries = dict(value.entries)
+    others = [other for other in entries if other not in known]
+    meant = [other for other in others if key not in entries and nearest_key(other, [*known, key]) == key]
+    for other in meant[:1]:
+        wrong = entries.pop(other)
+        message = Text(zh=f"没有“{other}”这个键", en=f"unknown key {other!r}")
+        file.fault(wrong.location, message, suggest_key(other, [*known, key]), "R010")
+        entries[key] = YamlEntry(key, wrong.location, wrong.value)
+    return entries
