@@ -1,6 +1,9 @@
 """For gate staff: scan a code and see the result at a glance."""
 
-from datetime import datetime
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import cast
 
 from litestar import Request, post
@@ -14,7 +17,15 @@ from backend.city.service import City
 from backend.codes.signed_code import GenuineCode, RejectedCode
 from backend.i18n import Text
 from backend.security.identity import AccessClaims, Caller, role_guard
-from backend.services.health_code.api.schemas import ScanOutcome, ScanRequest, Verification
+from backend.services.health_code.api.schemas import (
+    OfflineScan,
+    OfflineScanResult,
+    OfflineScanResults,
+    OfflineScans,
+    ScanOutcome,
+    ScanRequest,
+    Verification,
+)
 from backend.services.health_code.code import STYLES, HealthCodeClaims, read_code
 from backend.services.health_code.model import ScanIdReused, VenueNotAssigned, VenueVisit
 from backend.services.health_code.rule_modules import Colour
@@ -22,6 +33,9 @@ from backend.services.health_code.scans import Scan, record_scan
 from backend.store import StoreUnavailable
 
 gate = role_guard("gate", recent=True, by_venue=True)
+
+MAX_OFFLINE = timedelta(days=7)
+"""[A] How long a gate may be without network: contacts are traced by visits that are 14 days old or less."""
 
 _EXPIRED = Text(zh="此码已过期。请对方刷新后重新出示。", en="EXPIRED. Ask the person to refresh and show again.")
 _UNREADABLE = Text(
@@ -86,6 +100,51 @@ async def verify_code(
     except StoreUnavailable:
         request.app.state.load_shedder.note_store_unavailable()
         return _offline_result(scanned, now)
+
+
+@post("/v1/offline-scans", guards=[gate], status_code=200, problems=(VenueNotAssigned,))
+async def upload_offline_scans(
+    data: JSONBody[OfflineScans], request: Request[Caller, AccessClaims, State], city: NamedDependency[City]
+) -> OfflineScanResults:
+    """Record up to 200 codes that were scanned at one of the caller's venues while it had no network.
+
+    Each is verified as of its `scanned_at`, and has a result of its own. A scan is identified by its venue and scan id:
+    sent again it gets the same result, so a request without an answer may be sent again unchanged. Of several scans of
+    one code, the earliest is recorded and the others are `replayed`.
+    """
+    if data.venue not in request.user.venues:
+        raise _venue_not_assigned()
+    gate_account, now = request.user.account_id, city.now()
+    of_code: defaultdict[str, list[int]] = defaultdict(list)
+    for index in sorted(range(len(data.scans)), key=lambda index: data.scans[index].scanned_at):
+        of_code[data.scans[index].payload].append(index)
+    results: dict[int, OfflineScanResult] = {}
+
+    async def record(indexes: Sequence[int]) -> None:
+        for index in indexes:
+            results[index] = await _record_offline(data.scans[index], data.venue, gate_account, city, now)
+
+    await asyncio.gather(*map(record, of_code.values()))
+    return OfflineScanResults([results[index] for index in range(len(data.scans))])
+
+
+async def _record_offline(
+    one: OfflineScan, venue: str, gate_account: str, city: City, now: datetime
+) -> OfflineScanResult:
+    skew_seconds = city.settings.clock_skew_seconds
+    if not now - MAX_OFFLINE <= one.scanned_at <= now + timedelta(seconds=skew_seconds):
+        return OfflineScanResult(one.scan_id, "out_of_period", recorded=False)
+    scanned = read_code(one.payload, city.keys.jwks(), one.scanned_at, skew_seconds)
+    if isinstance(scanned, RejectedCode):
+        return OfflineScanResult(one.scan_id, scanned.outcome, recorded=False)
+    scan = Scan(venue, one.scan_id, scanned, gate_account, one.scanned_at)
+    try:
+        visit = await record_scan(city, scan)
+    except ScanIdReused:
+        return OfflineScanResult(one.scan_id, "scan_id_reused", recorded=False)
+    result = await _recorded(visit, scan, city, with_name=False)
+    is_recorded = visit is not None and visit.scan_id == one.scan_id
+    return OfflineScanResult(one.scan_id, result.outcome, is_recorded, result.colour)
 
 
 def _offline_result(scanned: GenuineCode[HealthCodeClaims], now: datetime) -> Verification:
