@@ -25,6 +25,7 @@ from backend.city.upstream import verified_notice
 from backend.i18n import yuan
 from backend.jobs.saga import Request
 from backend.store import Order
+from backend.store.grouped_reads import read_together
 from backend.store.time import to_ms
 
 MAX_CLAIMS = 1_000
@@ -95,7 +96,10 @@ async def submit_claim(saga: ClaimSaga[C, P], city: City, claim: C, claimant: P 
             zh="您已申领该项政策，请勿重复申领。", en="You have already claimed this benefit.", ends_at=None
         )
     if changed.state == "waiting":
-        budget = await get_current_budget(saga.benefits, city, changed.benefit)
+        benefit = changed.benefit
+        budget = await read_together(
+            city.store, (saga.benefits.budget, benefit), lambda: get_current_budget(saga.benefits, city, benefit)
+        )
         if budget.covers(changed.amount_fen):
             await saga.benefits.serve_waitlist.enqueue(city.jobs, changed.benefit)
     return changed

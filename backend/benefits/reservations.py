@@ -1,5 +1,6 @@
 """Register a claim with its claimant, then reserve its money or put it on the waiting list."""
 
+from contextlib import suppress
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -8,18 +9,20 @@ from backend.benefits.accounts import with_account
 from backend.benefits.budget import BudgetExhausted, StaleEntry, budget_id
 from backend.benefits.budgets import apply_to_budget
 from backend.benefits.claim import TICK, C, PastClaim, cancel_remaining, notify, prepare_entry, record_entry
+from backend.benefits.notifications import send_notification
 from backend.benefits.problems import AlreadyClaimed
 from backend.benefits.service import AnyBenefits, Benefits, P
 from backend.city.service import City
 from backend.store import Order
+from backend.store.grouped_reads import read_together
 from backend.store.update import update_document
 
 
 async def register(benefits: Benefits[C, P], city: City, claim: C, now: datetime, claimant: P | None = None) -> C:
     """Add a claim to its claimant's past claims, and reserve its money.
 
-    `claimant` is the claimant as read before, if the caller has it. Raises AlreadyClaimed if another claim excludes
-    this one, which is then deleted.
+    `claimant` is the claimant as read before, if the caller has it. The reservation that is stored with the draft is
+    applied in the same step. Raises AlreadyClaimed if another claim excludes this one, which is then deleted.
     """
     try:
         registered = await update_document(
@@ -37,7 +40,9 @@ async def register(benefits: Benefits[C, P], city: City, claim: C, now: datetime
         state="claimed",
         entitlement_lost=claim.entitlement_lost or benefits.entitlement_lost(registered, claim),
     )
-    return await reserve(benefits, city, claimed, now)
+    reserving = await reserve(benefits, city, claimed, now)
+    is_stored = reserving.entry is not None and reserving.entry == claim.entry
+    return await post_entry(benefits, city, reserving, now) if is_stored else reserving
 
 
 def _with_claim(benefits: Benefits[C, P], city: City, claimant: P, claim: C) -> P:
@@ -58,17 +63,33 @@ async def unblock(benefits: Benefits[C, P], city: City, claim: C, _now: datetime
     return replace(claim, unblocked=True)
 
 
+async def withdraw_deleted(benefits: Benefits[C, P], city: City, claim: C) -> None:
+    """Take back what was registered and reserved for a draft that another process found excluded, and deleted."""
+    if claim.entry is not None and claim.budget is not None:
+        void = prepare_entry(replace(claim, entry=None), "void", 0, city.now()).entry
+        assert void is not None, "it was just prepared"
+        with suppress(StaleEntry):  # the budget has closed: nothing was reserved
+            await apply_to_budget(benefits, city, claim.budget, void)
+    await unblock(benefits, city, claim, city.now())
+
+
 async def reserve(benefits: AnyBenefits, city: City, claim: C, now: datetime) -> C:
-    """Prepare the reservation in this year's budget; a claim made after one that still waits joins the list."""
-    budget = budget_id(claim.benefit, city.today().year)
+    """Prepare the reservation in this year's budget; a claim made after one that still waits joins the list.
+
+    A reservation that was prepared with the draft, and may have been applied, stays as it is.
+    """
+    budget, prepared = budget_id(claim.benefit, city.today().year), claim.entry
+    claim = replace(claim, entry=None)
     if claim.budget not in (None, budget):
         return prepare_entry(claim, "void", 0, now)  # a late entry must never reserve in last year's budget
     if benefits.offers(city).terms(claim.benefit, now) is None:
         return cancel_remaining(claim, now, "cancelled")  # the benefit is no longer available
-    first = await first_waiting(benefits, city, claim.benefit)
+    first = await read_together(
+        city.store, (benefits.claim, claim.benefit), lambda: first_waiting(benefits, city, claim.benefit)
+    )
     if first is not None and first.claimed_ms <= claim.claimed_ms:
         return join_waitlist(claim, now)
-    return prepare_reservation(claim, budget, now)
+    return prepare_reservation(claim, budget, now) if prepared is None else replace(claim, entry=prepared)
 
 
 async def first_waiting(benefits: Benefits[C, P], city: City, benefit: str) -> C | None:
@@ -91,7 +112,12 @@ async def post_entry(benefits: AnyBenefits, city: City, claim: C, now: datetime)
         return replace(claim, entry=replace(entry, decided_at=later), decided_at=later)
     if entry.kind not in ("reserve", "pay"):  # it freed money or quota for waiting claims
         await benefits.serve_waitlist.enqueue(city.jobs, claim.benefit)
-    return record_entry(claim, entry)
+    recorded = record_entry(claim, entry)
+    if any(not notification.sent for notification in recorded.notifications):
+        return await send_notification(
+            benefits, city, recorded, now
+        )  # it was stored with the entry, as the write before
+    return recorded
 
 
 def prepare_reservation(claim: C, budget: str, now: datetime) -> C:

@@ -12,11 +12,19 @@ from typing import Generic
 from msgspec.structs import replace
 
 from backend.benefits.audits import audit_claim, reduce_open_instalments
+from backend.benefits.budget import budget_id
 from backend.benefits.claim import C, cancel_remaining
 from backend.benefits.notifications import send_notification
 from backend.benefits.problems import AlreadyClaimed
 from backend.benefits.process import Step, next_step, schedule
-from backend.benefits.reservations import post_entry, register, reserve, unblock
+from backend.benefits.reservations import (
+    post_entry,
+    prepare_reservation,
+    register,
+    reserve,
+    unblock,
+    withdraw_deleted,
+)
 from backend.benefits.service import AnyBenefits, Benefits, P
 from backend.benefits.terms import Terms
 from backend.benefits.transfers import look_up_transfer, request_collection, request_payout, send_transfer
@@ -30,11 +38,26 @@ class ClaimSaga(Saga[City, C, Terms, Step], Generic[C, P], frozen=True, kw_only=
 
     benefits: Benefits[C, P]
 
+    async def start(self, context: City, document: C) -> C:
+        """Store a draft together with its reservation, which its registration applies, as a saga does."""
+        budget = budget_id(document.benefit, context.today().year)
+        reserving = prepare_reservation(document, budget, context.now())
+        return await super().start(context, replace(reserving, state="draft"))
+
     async def resume(self, context: City, document_id: str) -> C | None:
         """Carry out the due steps of a claim, as a saga does; return None if another claim precludes its draft."""
         with suppress(AlreadyClaimed):  # it was interrupted before it was registered, and another one was registered
             return await super().resume(context, document_id)
         return None
+
+    async def run(
+        self, context: City, document: C, request: Request[City, C, Terms] | Decision[C, Terms] | None = None
+    ) -> C | None:
+        """Carry out the due steps of a claim, as a saga does; return None if another process has deleted its draft."""
+        advanced = await super().run(context, document, request)
+        if advanced is None:
+            await withdraw_deleted(self.benefits, context, document)
+        return advanced
 
     async def decide(self, city: City, claim: C, decide: Callable[[C, datetime], C]) -> C:
         """Change a claim as somebody decides now, and carry out the steps that follow. Raises what `decide` raises."""

@@ -1,7 +1,6 @@
 """A person as the city knows them, whether they use its services or were only reported by an officer."""
 
 import secrets
-from collections.abc import Mapping
 from datetime import date, datetime, time
 from typing import ClassVar
 from zoneinfo import ZoneInfo
@@ -12,7 +11,7 @@ from backend.city.id_number import IdentityDocument, Sex
 from backend.problems import Problem
 from backend.rulebook.language import calendar
 from backend.security.field_encryption import FieldEncryption
-from backend.store import ONE_SHARD, Conflict, Document, Duplicate, Index, Store
+from backend.store import ONE_SHARD, Conflict, Document, Duplicate, Index, ShardKey, Store
 from backend.store.place import Place
 from backend.store.retention import Retention
 
@@ -32,7 +31,7 @@ class Person(Document, kw_only=True):
 
     collection: ClassVar[str] = "profiles"
     indexes: ClassVar[tuple[Index, ...]] = (Index(("id_digest",), unique=True),)
-    shard_key: ClassVar[Mapping[str, str]] = ONE_SHARD
+    shard_key: ClassVar[ShardKey] = ONE_SHARD
     retention: ClassVar[Retention] = Retention(
         grows_with="each person whom the city knows",
         ends="when the account is closed and no service keeps records of the person",

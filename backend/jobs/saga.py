@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from backend.jobs.tasks import MAX_SWEEP_SECONDS, JobQueue, Task, TaskReference, background
 from backend.store import Conflict, Document, Index, Store
 from backend.store.due import Due, drain
+from backend.store.in_hand import renew_in_hand
 from backend.store.update import insert_or_get, update_document
 
 MAX_STEPS = 60
@@ -203,7 +204,11 @@ class Saga(Struct, Generic[C, D, T, S], frozen=True, kw_only=True):
     async def _store(self, context: C, before: D, after: D) -> D:
         now = context.now()
         scheduled = self.schedule(after, now, self.terms(context, now))
-        return before if scheduled is before else await context.store.replace(scheduled)
+        if scheduled is before:
+            return before
+        stored = await context.store.replace(scheduled)
+        renew_in_hand(context.store, stored)
+        return stored
 
     async def _postpone(self, context: C, document: D) -> D | None:
         """Count a failure; the document is due again later, after a wait that doubles each time.

@@ -22,8 +22,10 @@ from backend.paylater.coverage import (
     release_credit,
     release_left_line,
 )
-from backend.paylater.credit_line import CreditLine
+from backend.paylater.credit_line import CreditLine, Superseded
 from backend.paylater.steps import next_debit_at
+from backend.problems import Problem
+from backend.store.in_hand import change_in_hand, keep_in_hand
 from backend.store.update import update_document
 
 
@@ -64,8 +66,15 @@ class PayLater(Struct, Generic[A], frozen=True, kw_only=True):
         return await self._update(city, billable, changed)
 
     async def _update(self, city: City, billable: Billable, change: Callable[[A], A]) -> A:
-        account = await update_document(city.store, lambda: city.store.get(self.account, billable.person), change)
+        async def by_copy(account: A) -> A:
+            return change(account)
+
+        store, person = city.store, billable.person
+        account = await change_in_hand(store, self.account, person, by_copy, (Problem, Superseded))
+        if account is None:
+            account = await update_document(store, lambda: store.get(self.account, person), change)
         assert account is not None, "accounts are closed and never deleted"
+        keep_in_hand(store, account)
         return account
 
     async def hold(self, city: City, billable: B, now: datetime) -> B:

@@ -5,12 +5,11 @@ count by end user and not by the gateway's address.
 """
 
 import time
-from collections.abc import Mapping
 from datetime import datetime
 from typing import ClassVar
 
 from backend.security.request_proofs import PublicKey
-from backend.store import ONE_SHARD, Document, Store
+from backend.store import ONE_SHARD, Document, ShardKey, Store
 from backend.store.retention import Retention
 from backend.store.update import insert_or_get
 
@@ -23,7 +22,7 @@ class Gateway(Document, kw_only=True):
     """A registered gateway; its name is its `id`. `requests_per_minute` is its own budget, for all its end users."""
 
     collection: ClassVar[str] = "gateways"
-    shard_key: ClassVar[Mapping[str, str]] = ONE_SHARD
+    shard_key: ClassVar[ShardKey] = ONE_SHARD
     retention: ClassVar[Retention] = Retention(
         grows_with="each registered gateway",
         ends="when an operator removes it",

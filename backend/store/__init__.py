@@ -14,8 +14,9 @@ from backend.store.retention import AT_EXPIRY, Retention
 Scalar = str | int | bool | None
 """The types of indexed fields. Instants are integers or sortable UTC text, never floats."""
 
-HASHED_ID: Mapping[str, str] = {"_id": "hashed"}
-ONE_SHARD: Mapping[str, str] = {}
+ShardKey = Mapping[str, Literal["hashed", 1]]
+HASHED_ID: ShardKey = {"_id": "hashed"}
+ONE_SHARD: ShardKey = {}
 
 
 class Index(Struct, frozen=True):
@@ -38,12 +39,13 @@ class Document(Struct, kw_only=True):
     `retention` says when its documents end; every kind of the city declares it.
 
     `shard_key` distributes the collection in a cluster. The default, the hashed id, distributes writes evenly and sends
-    each read by id to one shard. A unique index over other fields requires ONE_SHARD for all documents.
+    each read by id to one shard. A unique index over other fields requires ONE_SHARD for all documents, or the field
+    with which the index begins, in ascending order, as the shard key: then it must follow from the id.
     """
 
     collection: ClassVar[str]
     indexes: ClassVar[tuple[Index, ...]] = ()
-    shard_key: ClassVar[Mapping[str, str]] = HASHED_ID
+    shard_key: ClassVar[ShardKey] = HASHED_ID
     retention: ClassVar[Retention] = AT_EXPIRY
 
     id: str

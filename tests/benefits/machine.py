@@ -131,7 +131,10 @@ class ClaimMachine(RuleBasedStateMachine):
 
     @rule(place=st.integers(0, 60), times=st.integers(1, 3))
     def a_slow_process_applies_its_entries_late(self, place: int, times: int) -> None:
-        entries = [one for store in self.world.stores for one in store.recorded_entries]
+        """It has registered the claim before, as every process does, so that the claim was not deleted."""
+        registered = {claim.id for claim in self.claims_by() if claim.state != "draft"}
+        noted = [one for store in self.world.stores for one in store.recorded_entries]
+        entries = [(budget, entry) for budget, entry in noted if entry.claim in registered]
         for number in range(times if entries else 0):
             budget, entry = entries[(place + 7 * number) % len(entries)]
             with suppress(BudgetExhausted, StaleEntry, Conflict, Killed):

@@ -44,6 +44,13 @@ class WatchedStore(KillingStore):
         self.drops = 0
         self.recorded_entries: list[tuple[str, Entry]] = []
 
+    async def insert(self, document: D) -> D:
+        try:
+            return await super().insert(document)
+        finally:
+            if isinstance(document, Claim) and document.entry is not None:
+                await self._note_entry(document, document.entry)
+
     async def replace(self, document: D) -> D:
         if isinstance(document, Budget):
             before = await self._store.get(type(document), document.id)

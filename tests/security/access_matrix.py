@@ -53,6 +53,7 @@ ENTRIES = {
     "POST /v1/health-event-proposals/rejections": staff("health_approver"),
     "GET /v1/health-event-proposals/{proposal_id:str}": staff("health_approver"),
     "POST /v1/health-events": staff("health_officer"),
+    "POST /v1/offline-scans": staff("gate"),
     "POST /v1/identity-cases": staff("identity_officer"),
     "GET /v1/identity-cases": staff("identity_officer"),
     "GET /v1/identity-cases/{case_id:str}": staff("identity_officer"),

@@ -47,6 +47,7 @@ AUDITED: dict[str, list[str] | str] = {
     "POST /v1/reporting-sources/approvals": ["health_code.source_approved"],
     "POST /v1/reporting-sources/removals": ["health_code.source_account_removed"],
     "POST /v1/verifications": OWN_RECORD,
+    "POST /v1/offline-scans": OWN_RECORD,
     "GET /v1/audit/entries": ["audit.read"],
     "PUT /v1/reconciliations/{hospital:str}/{day:str}": ["medical_credit.day_reconciled"],
     "GET /v1/reconciliations/{hospital:str}": NO_PERSON,

@@ -1,6 +1,7 @@
 """The queries of the services in MongoDB, and that a slow query would be noticed."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from litestar import Litestar
@@ -9,7 +10,10 @@ from pymongo import MongoClient
 
 from backend.app import documents_of
 from backend.city.service import discover_services
+from backend.codes.signed_code import GenuineCode
+from backend.services.health_code.code import make_claims
 from backend.services.health_code.model import HealthRecord
+from backend.services.health_code.scans import Scan, visit_id
 from backend.store.mongo.schema import prepare, shard_commands
 from tests.services.conftest import recorder
 from tests.services.plans import CommandRecorder, slow_plans
@@ -45,18 +49,27 @@ def test_a_slow_query_is_noticed(database_url: str, query: Callable[..., object]
 
 
 def test_a_unique_index_also_works_on_a_sharded_cluster() -> None:
-    """A shard knows only its own documents, so a collection with a unique index must be on one shard."""
+    """A shard knows only its own documents, so those that must differ in a unique index must be on one shard."""
     for kind in documents_of(discover_services()):
-        if any(index.unique for index in kind.indexes):
-            assert not kind.shard_key, (
-                f"{kind.collection} has a unique index besides its id, so it must stay on one shard"
+        for index in kind.indexes:
+            assert not index.unique or dict(kind.shard_key) in ({}, {index.fields[0]: 1}), (
+                f"{kind.collection} has a unique index besides its id, so it must stay on one shard, or be sharded by "
+                "the field with which that index begins"
             )
+
+
+def test_visits_with_the_same_id_are_on_one_shard() -> None:
+    """They are sharded by venue, and a code has a visit at each venue: its id follows from the two."""
+    now = datetime(2022, 4, 20, tzinfo=UTC)
+    code = GenuineCode("valid", make_claims("Qm3k_x-7PaZ1", "green", now, 60))
+    venues = {visit_id(Scan(venue, "scan-0001", code, "gate", now)): venue for venue in ("museum", "lake")}
+    assert sorted(venues.values()) == ["lake", "museum"]
 
 
 def test_each_collection_that_grows_with_the_city_is_sharded_by_its_id() -> None:
     commands = shard_commands("chengma", documents_of(discover_services()))
     assert 'sh.shardCollection(\'chengma.health_records\', {"_id":"hashed"})' in commands
-    assert 'sh.shardCollection(\'chengma.visits\', {"_id":"hashed"})' in commands
+    assert "sh.shardCollection('chengma.visits', {\"venue\":1})" in commands
     assert not [command for command in commands if "chengma.accounts" in command]
 
 
@@ -65,12 +78,12 @@ def test_preparing_again_keeps_the_index_of_the_shard_key_and_drops_others(datab
     kinds = documents_of(discover_services())
     prepare(database_url, kinds)
     with MongoClient[dict[str, object]](database_url) as client:
-        visits = client.get_default_database()["visits"]
-        before = set(visits.index_information())
-        visits.create_index([("_id", "hashed")])
-        visits.create_index("gate")
+        records = client.get_default_database()["health_records"]
+        before = set(records.index_information())
+        records.create_index([("_id", "hashed")])
+        records.create_index("gate")
         prepare(database_url, kinds)
-        assert set(visits.index_information()) == before | {"_id_hashed"}
+        assert set(records.index_information()) == before | {"_id_hashed"}
 
 
 def test_mongodb_refuses_an_invalid_document(database_url: str) -> None:

@@ -19,7 +19,7 @@ from backend.rulebook import Rulebook, Verdict
 from backend.services.health_code.facts import HealthFacts, LabTest
 from backend.services.health_code.reports import Event, Report, append_reports, derive_facts
 from backend.services.health_code.rule_modules import COLOUR
-from backend.store import Document, Index
+from backend.store import Document, Index, ShardKey
 from backend.store.retention import Period, Retention
 from backend.store.time import instants, to_the_millisecond
 
@@ -128,11 +128,14 @@ class HealthEventReceipt(AuditedDocument, kw_only=True):
 class VenueVisit(Document, kw_only=True):
     """A code scanned at a venue; its `id` is derived from venue and code, so that a code is valid there once.
 
-    `person` is the id of the Person, for contact tracing; `gate` the account that scanned.
+    `person` is the id of the Person, for contact tracing; `gate` the account that scanned. All visits to a venue are on
+    one shard, so that they are unique by their scan ids as well.
     """
 
     collection: ClassVar[str] = "visits"
+    shard_key: ClassVar[ShardKey] = {"venue": 1}
     indexes: ClassVar[tuple[Index, ...]] = (
+        Index(("venue", "scan_id"), unique=True),
         Index(("venue",), ordered="at_ms"),
         Index(("person",), ordered="at_ms"),
         Index((), ordered="at_ms"),
@@ -161,15 +164,15 @@ class VenueVisit(Document, kw_only=True):
 
 
 class ScanReservation(Document, kw_only=True):
-    """The reservation of a scan id at a venue for one VenueVisit; its `id` is derived from the two.
+    """The reservation of a scan id at a venue for one VenueVisit, which earlier editions stored beside the visit.
 
-    A unique index on the visits would do the same, but only if all visits of the city were on one shard.
+    None is added any more: the visits themselves are unique by scan id.
     """
 
     collection: ClassVar[str] = "scan_claims"
     indexes: ClassVar[tuple[Index, ...]] = (Index((), ordered="at_ms"),)
     retention: ClassVar[Retention] = Retention(
-        grows_with="each scan at a gate",
+        grows_with="each scan at a gate in earlier editions",
         ends="with the scan",
         names="nobody",
         field="at_ms",

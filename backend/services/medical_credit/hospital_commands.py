@@ -25,6 +25,7 @@ from backend.services.medical_credit.model.enrolment import Enrolment
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.problems import CannotPayLater, OtherPatient, UnknownVisit
 from backend.services.medical_credit.model.visit import Visit, plain_number, visit_id
+from backend.store.in_hand import change_in_hand, keep_in_hand
 from backend.store.place import Place
 from backend.store.time import to_ms
 from backend.store.update import insert_or_get, retry_on_conflict
@@ -36,6 +37,9 @@ OPENING_HOLDS: dict[VisitKind, Term] = {
 }
 OPENING_TIMEOUT = timedelta(seconds=30)
 """A visit without a hold by then was interrupted, and the sweep resumes it."""
+
+MAX_LINES_IN_HAND = 100
+"""A visit with more lines is read before each command rather than kept in memory: at most some 50 KB."""
 
 
 class CommandRefused(Exception):
@@ -76,10 +80,10 @@ async def handle_commands(
     if len(commands) == 1 and isinstance(first, OpenVisit):
         opened = await _insert_opened(city, hospital, number, first, first_event, patient)
         if opened is not None:
-            return opened
+            return _kept(city, opened)
 
-    async def write() -> Visit:
-        before = visit = await city.store.get(Visit, visit_id(hospital.id, number))
+    async def changed(before: Visit | None) -> Visit:
+        visit = before
         if visit is not None:
             await check_patient(city, visit, patient)
             _check_desk_token(city, visit, patient, desk_token)
@@ -91,9 +95,23 @@ async def handle_commands(
         assert visit is not None, "a command to an unknown visit is refused"
         if before is None:
             await check_patient(city, visit, patient)
-        return await save_visit(city, before, visit)
+        return _touched(city, before, visit)
 
-    return await retry_on_conflict(write)
+    async def write() -> Visit:
+        before = await city.store.get(Visit, key)
+        after = await changed(before)
+        return after if after is before else await _store(city, before, after)
+
+    key = visit_id(hospital.id, number)
+    stored = await change_in_hand(city.store, Visit, key, changed, (CommandRefused, Problem))
+    return _kept(city, stored if stored is not None else await retry_on_conflict(write))
+
+
+def _kept(city: City, visit: Visit) -> Visit:
+    """Keep a stored visit for its next command, unless it is over or takes much memory."""
+    if visit.closed_at is None and len(visit.lines) <= MAX_LINES_IN_HAND:
+        keep_in_hand(city.store, visit)
+    return visit
 
 
 async def check_patient(city: City, visit: Visit, documents: Sequence[IdentityDocument]) -> None:
@@ -199,10 +217,15 @@ async def _moved(city: City, before: Visit, after: Visit) -> Visit:
 
 async def save_visit(city: City, before: Visit | None, after: Visit) -> Visit:
     """Store a changed visit. Raises Conflict or Duplicate if another writer changed it since it was read."""
-    if after is before:
-        return after
-    touched = replace(after, changed_ms=to_ms(city.now()))
-    return await city.store.insert(touched) if before is None else await city.store.replace(touched)
+    return after if after is before else await _store(city, before, _touched(city, before, after))
+
+
+def _touched(city: City, before: Visit | None, after: Visit) -> Visit:
+    return after if after is before else replace(after, changed_ms=to_ms(city.now()))
+
+
+async def _store(city: City, before: Visit | None, after: Visit) -> Visit:
+    return await (city.store.insert(after) if before is None else city.store.replace(after))
 
 
 async def _opened(city: City, hospital: Hospital, number: str, command: OpenVisit, event: str) -> Visit:
@@ -218,6 +241,7 @@ async def _opened(city: City, hospital: Hospital, number: str, command: OpenVisi
     if command.is_dated:
         check_beginning(command.opened_at, now)
     enrolment, token = admission.enrolment, admission.desk_token
+    keep_in_hand(city.store, enrolment)  # the hold or the bill of a short visit changes it next
     document = await patient_document(city, keys, enrolment.id)
     terms = terms_of(city, now)
     exceptional = assessment.standing == "exception"

@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from backend.benefits import budget as budget_model
 from backend.benefits.budget import Entry, StaleEntry
@@ -13,6 +14,7 @@ from backend.benefits.waitlist import leave_waitlist, serve_waitlist
 from backend.services.talent_code import saga
 from backend.services.talent_code.claims import claim_benefit
 from backend.services.talent_code.model.claim import Budget, Claim
+from backend.services.talent_code.model.talent import Talent
 from tests.benefits.world import NOON
 from tests.services.talent_code.world import BUDGETS_FEN, DOCTOR, LEADER, Person, TalentWorld
 
@@ -88,6 +90,20 @@ def test_a_reservation_just_before_a_claim_leaves_the_waiting_list_is_returned(w
     world.run(lambda: saga.claims.decide(world.city(0, NOTHING), waiting, leave_waitlist))
     budget = budget_of(world, FOUR_HUNDRED)
     assert (budget.reserved_fen, budget.quota_used) == (0, 0)
+
+
+def test_what_was_reserved_for_a_draft_that_another_process_deleted_is_taken_back(world: TalentWorld) -> None:
+    """The other process found a claim that excluded the draft, and that failed before this process looked."""
+    city, template = world.city(0, FOUR_HUNDRED), claims(world, world.person(DOCTOR), NOTHING)
+    person = world.person(DOCTOR)
+    new = replace(template, id="draft", subject=person.id, revision=0, state="draft", account=None, budget=None)
+    draft = world.run(lambda: saga.claims.start(city, replace(new, decided_at=None, notifications=(), waitlist=None)))
+    world.run(lambda: world.real.store.delete(draft))
+    assert world.run(lambda: saga.claims.run(city, draft)) is None
+    assert budget_of(world, FOUR_HUNDRED).reserved_fen == 0
+    talent = world.run(lambda: world.real.store.get(Talent, person.id))
+    assert talent is not None
+    assert talent.past_claims == ()
 
 
 def test_an_entry_that_was_applied_and_dropped_is_never_applied_again(world: TalentWorld) -> None:

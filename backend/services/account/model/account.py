@@ -1,7 +1,6 @@
 """Accounts, and the phones with which people sign in to them."""
 
 import re
-from collections.abc import Mapping
 from datetime import datetime
 from typing import ClassVar
 
@@ -16,7 +15,7 @@ from backend.problems import FieldError, Problem
 from backend.security.identity import IN_PERSON, SIGNED_IN, VERIFIED, Caller, Role
 from backend.security.standing import Standing
 from backend.services.account.model.device import SILENCE, USE_RECORDED_SINCE, Device, knows_device, used_devices
-from backend.store import ONE_SHARD, Index
+from backend.store import ONE_SHARD, Index, ShardKey
 from backend.store.retention import Retention
 
 _CHINESE_MOBILE = re.compile(r"(\+86|0086|86)?(1[3-9]\d{9})", re.ASCII)
@@ -71,7 +70,7 @@ class Account(AuditedDocument, kw_only=True):
         Index((), ordered="proposal_expires_ms"),
         UNLOGGED,
     )
-    shard_key: ClassVar[Mapping[str, str]] = ONE_SHARD
+    shard_key: ClassVar[ShardKey] = ONE_SHARD
     retention: ClassVar[Retention] = Retention(
         grows_with="each person who signs in",
         ends="when the person closes it",

@@ -1,7 +1,9 @@
 """For gate staff: scan a code and see the result at a glance."""
 
-import hashlib
-from datetime import datetime
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import cast
 
 from litestar import Request, post
@@ -15,14 +17,25 @@ from backend.city.service import City
 from backend.codes.signed_code import GenuineCode, RejectedCode
 from backend.i18n import Text
 from backend.security.identity import AccessClaims, Caller, role_guard
-from backend.services.health_code.api.schemas import ScanOutcome, ScanRequest, Verification
+from backend.services.health_code.api.schemas import (
+    OfflineScan,
+    OfflineScanResult,
+    OfflineScanResults,
+    OfflineScans,
+    ScanOutcome,
+    ScanRequest,
+    Verification,
+)
 from backend.services.health_code.code import STYLES, HealthCodeClaims, read_code
-from backend.services.health_code.model import HealthRecord, ScanIdReused, ScanReservation, VenueNotAssigned, VenueVisit
-from backend.services.health_code.rule_modules import COLOUR, Colour
-from backend.store import Duplicate, StoreUnavailable
-from backend.store.time import to_ms
+from backend.services.health_code.model import ScanIdReused, VenueNotAssigned, VenueVisit
+from backend.services.health_code.rule_modules import Colour
+from backend.services.health_code.scans import Scan, record_scan
+from backend.store import StoreUnavailable
 
 gate = role_guard("gate", recent=True, by_venue=True)
+
+MAX_OFFLINE = timedelta(days=7)
+"""[A] How long a gate may be without network: contacts are traced by visits that are 14 days old or less."""
 
 _EXPIRED = Text(zh="此码已过期。请对方刷新后重新出示。", en="EXPIRED. Ask the person to refresh and show again.")
 _UNREADABLE = Text(
@@ -80,74 +93,58 @@ async def verify_code(
     scanned = read_code(data.payload, city.keys.jwks(), now, city.settings.clock_skew_seconds)
     if isinstance(scanned, RejectedCode):
         return _verification(scanned.outcome, None)
+    scan = Scan(data.venue, data.scan_id, scanned, request.user.account_id, now)
     try:
-        return await _verify(data, scanned, request.user.account_id, city, now)
+        visit = await record_scan(city, scan)
+        return await _recorded(visit, scan, city, with_name=data.with_name)
     except StoreUnavailable:
         request.app.state.load_shedder.note_store_unavailable()
         return _offline_result(scanned, now)
 
 
-async def _verify(
-    data: ScanRequest, scanned: GenuineCode[HealthCodeClaims], gate_account: str, city: City, now: datetime
-) -> Verification:
-    visit_id = _visit_id(data.venue, scanned)
-    earlier = await city.store.get(VenueVisit, visit_id)
-    if earlier is not None:
-        return await _repeated(earlier, data, scanned, city)
-    if scanned.outcome != "valid":
-        return _not_valid_now(scanned, now)
-    return await _admit(data, scanned, visit_id, gate_account, city, now)
+@post("/v1/offline-scans", guards=[gate], status_code=200, problems=(VenueNotAssigned,))
+async def upload_offline_scans(
+    data: JSONBody[OfflineScans], request: Request[Caller, AccessClaims, State], city: NamedDependency[City]
+) -> OfflineScanResults:
+    """Record up to 200 codes that were scanned at one of the caller's venues while it had no network.
+
+    Each is verified as of its `scanned_at`, and has a result of its own. A scan is identified by its venue and scan id:
+    sent again it gets the same result, so a request without an answer may be sent again unchanged. Of several scans of
+    one code, the earliest is recorded and the others are `replayed`.
+    """
+    if data.venue not in request.user.venues:
+        raise _venue_not_assigned()
+    gate_account, now = request.user.account_id, city.now()
+    of_code: defaultdict[str, list[int]] = defaultdict(list)
+    for index in sorted(range(len(data.scans)), key=lambda index: data.scans[index].scanned_at):
+        of_code[data.scans[index].payload].append(index)
+    results: dict[int, OfflineScanResult] = {}
+
+    async def record(indexes: Sequence[int]) -> None:
+        for index in indexes:
+            results[index] = await _record_offline(data.scans[index], data.venue, gate_account, city, now)
+
+    await asyncio.gather(*map(record, of_code.values()))
+    return OfflineScanResults([results[index] for index in range(len(data.scans))])
 
 
-async def _admit(
-    data: ScanRequest,
-    scanned: GenuineCode[HealthCodeClaims],
-    visit_id: str,
-    gate_account: str,
-    city: City,
-    now: datetime,
-) -> Verification:
-    record = await _find_record(scanned, city)
-    if record is None:
-        return _verification("superseded", None)  # the person's record has been erased
-    colour = city.rulebook.evaluate(COLOUR, record.facts, now).result
-    visit = VenueVisit(
-        id=visit_id,
-        venue=data.venue,
-        scan_id=data.scan_id,
-        person=record.id,
-        at_ms=to_ms(now),
-        outcome="valid" if colour == scanned.claims.colour else "superseded",
-        colour=colour,
-        gate=gate_account,
-    )
-    await _reserve(data, visit_id, city, now)
+async def _record_offline(
+    one: OfflineScan, venue: str, gate_account: str, city: City, now: datetime
+) -> OfflineScanResult:
+    skew_seconds = city.settings.clock_skew_seconds
+    if not now - MAX_OFFLINE <= one.scanned_at <= now + timedelta(seconds=skew_seconds):
+        return OfflineScanResult(one.scan_id, "out_of_period", recorded=False)
+    scanned = read_code(one.payload, city.keys.jwks(), one.scanned_at, skew_seconds)
+    if isinstance(scanned, RejectedCode):
+        return OfflineScanResult(one.scan_id, scanned.outcome, recorded=False)
+    scan = Scan(venue, one.scan_id, scanned, gate_account, one.scanned_at)
     try:
-        await city.store.insert(visit)
-    except Duplicate:
-        earlier = await city.store.get(VenueVisit, visit_id)
-        assert earlier is not None, "visits are not deleted while their codes are valid"
-        return await _repeated(earlier, data, scanned, city)
-    return await _recorded(visit, data, city)
-
-
-async def _find_record(scanned: GenuineCode[HealthCodeClaims], city: City) -> HealthRecord | None:
-    for code_id in scanned.code_ids(city.keys):
-        page = await city.store.find(HealthRecord, {"code_id": code_id}, limit=1)
-        if page.documents:
-            return page.documents[0]
-    return None
-
-
-async def _reserve(data: ScanRequest, visit_id: str, city: City, now: datetime) -> None:
-    """Reserve a scan id for one visit. Raises ScanIdReused if it was used for another."""
-    reservation = ScanReservation(id=_digest(data.venue, data.scan_id), visit=visit_id, at_ms=to_ms(now))
-    try:
-        await city.store.insert(reservation)
-    except Duplicate:
-        existing = await city.store.get(ScanReservation, reservation.id)
-        if existing is None or existing.visit != visit_id:
-            raise _scan_id_reused() from None
+        visit = await record_scan(city, scan)
+    except ScanIdReused:
+        return OfflineScanResult(one.scan_id, "scan_id_reused", recorded=False)
+    result = await _recorded(visit, scan, city, with_name=False)
+    is_recorded = visit is not None and visit.scan_id == one.scan_id
+    return OfflineScanResult(one.scan_id, result.outcome, is_recorded, result.colour)
 
 
 def _offline_result(scanned: GenuineCode[HealthCodeClaims], now: datetime) -> Verification:
@@ -165,24 +162,19 @@ def _not_valid_now(scanned: GenuineCode[HealthCodeClaims], now: datetime) -> Ver
     return replace(_verification("clock_differs", None, seconds), clock_difference_seconds=seconds)
 
 
-async def _recorded(visit: VenueVisit, data: ScanRequest, city: City) -> Verification:
-    """Return the result of a recorded visit, with the masked name of the holder of a valid code if it is requested."""
+async def _recorded(visit: VenueVisit | None, scan: Scan, city: City, *, with_name: bool) -> Verification:
+    """Return the result of a scan, with the masked name of the holder of a valid code if it is requested."""
+    if visit is None and scan.code.outcome == "valid":
+        return _verification("superseded", None)  # the person's record has been erased
+    if visit is None:
+        return _not_valid_now(scan.code, scan.at)
+    if visit.scan_id != scan.scan_id:
+        return _verification("expired" if scan.code.outcome == "expired" else "replayed", None)
     verification = _verification(visit.outcome, visit.colour)
-    if not data.with_name or visit.outcome != "valid":
-        return verification
-    person = await city.store.get(Person, visit.person)
+    person = await city.store.get(Person, visit.person) if with_name and visit.outcome == "valid" else None
     if person is None or person.name is None:
         return verification
     return replace(verification, name=masked_name(city.encryption.read(person, "name")))
-
-
-async def _repeated(
-    earlier: VenueVisit, data: ScanRequest, scanned: GenuineCode[HealthCodeClaims], city: City
-) -> Verification:
-    """Return the result for a code that was scanned at this venue before."""
-    if earlier.scan_id == data.scan_id:
-        return await _recorded(earlier, data, city)
-    return _verification("expired" if scanned.outcome == "expired" else "replayed", None)
 
 
 def _verification(outcome: ScanOutcome, colour: str | None, clock_difference_seconds: int = 0) -> Verification:
@@ -221,28 +213,10 @@ def _message(outcome: ScanOutcome, colour: str | None, clock_difference_seconds:
             return _REPLAYED
 
 
-def _visit_id(venue: str, scanned: GenuineCode[HealthCodeClaims]) -> str:
-    """Return the id of the one visit that a code allows at a venue."""
-    return _digest(venue, scanned.claims.sub, scanned.claims.jti, str(scanned.claims.issued_at))
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
-
-
 def _venue_not_assigned() -> VenueNotAssigned:
     return VenueNotAssigned(
         Text(
             zh="您的账号未绑定该场所，请联系管理员。",
             en="Your account is not assigned to this venue; please contact the administrator.",
-        )
-    )
-
-
-def _scan_id_reused() -> ScanIdReused:
-    return ScanIdReused(
-        Text(
-            zh="该扫码编号已用于另一个码，请重新扫码。",
-            en="This scan id was used for another code; scan again with a new id.",
         )
     )

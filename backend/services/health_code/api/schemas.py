@@ -9,7 +9,7 @@ from backend.city.id_number import RESIDENT_CARD, DocumentKind, TypedIdNumber
 from backend.i18n import Text
 from backend.problems import FieldError
 from backend.services.health_code.code import Shape
-from backend.services.health_code.facts import Contact, Entry, Stay, SymptomKind
+from backend.services.health_code.facts import Contact, Entry, Instant, Stay, SymptomKind
 from backend.services.health_code.reports import Event, Withdrawal
 from backend.services.health_code.rule_modules import Colour
 from backend.services.health_code.sources import CaseId, SourceKind, SourceName
@@ -117,6 +117,41 @@ class Verification(Struct, frozen=True):
     recorded: bool = True
     name: str | UnsetType = UNSET
     clock_difference_seconds: int | UnsetType = UNSET
+
+
+class OfflineScan(Struct, forbid_unknown_fields=True):
+    """A code that a scanner verified without network at `scanned_at`, under a `scan_id` of its own."""
+
+    scan_id: Annotated[str, Meta(min_length=8, max_length=64)]
+    payload: Annotated[str, Meta(min_length=1, max_length=2_000)]
+    scanned_at: Instant
+
+
+class OfflineScans(Struct, forbid_unknown_fields=True):
+    """The scans that waited at a venue for the network, in any order."""
+
+    venue: Annotated[str, Meta(min_length=1, max_length=64)]
+    scans: Annotated[list[OfflineScan], Meta(min_length=1, max_length=200)]
+
+
+class OfflineScanResult(Struct, frozen=True):
+    """The result of one scan, as it would have been at its time; it is `recorded` if it is a visit to the venue.
+
+    `outcome` is that of a verification, or `scan_id_reused` (the scan id was used for another code) or `out_of_period`
+    (it was scanned more than seven days ago, or after now). `colour` is what the person's colour was by the facts that
+    are known now.
+    """
+
+    scan_id: str
+    outcome: ScanOutcome | Literal["scan_id_reused", "out_of_period"]
+    recorded: bool
+    colour: Colour | None = None
+
+
+class OfflineScanResults(Struct, frozen=True):
+    """One result for each scan, in the same order."""
+
+    results: list[OfflineScanResult]
 
 
 class HealthEvent(Struct, forbid_unknown_fields=True):
