@@ -81,8 +81,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_admitted = False
         self._refused: RefusedMessages | None = None
         self._prepared = NO_ANSWER
-        self._is_held = False
-        self._held_data = b""
+        self._is_held, self._held_data = False, b""
         """What came while a refusal waited; only then reading pauses, which costs more than a refusal."""
         self._waiting_since = 0.0
         self._seconds_allowed = math.inf
@@ -90,9 +89,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._write_deadline = math.inf
         self._in_body = False
         self._unanswered = 0
-        self._has_answered = False
-        self._is_refused = False
-        self._is_closing = False
+        self._has_answered = self._is_refused = self._is_closing = False
         self._head_bytes = 0
         self._payload_bytes = 0
         self._framing_bytes_left = 0
@@ -117,11 +114,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self._held_data += data
             self.flow.pause_reading()
             return
-        if self._refused is not None and self._refused.is_reading:
+        if self._refused is not None:
             self._read_refused(self._refused, data)
             return
         if not self._head_bytes and not self._in_body and not self._unanswered and not self._has_room(data):
-            self._refused = self._refused or RefusedMessages(self._limits.pipelined_requests)
+            self._prepared = self._refusals.answer_to(data, self.scheme or "http")
+            self._refused = self._refusals.reader(self._limits.pipelined_requests)
             self._read_refused(self._refused, data)
             return
         size = self._limits.header_bytes
@@ -183,14 +181,12 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _read_refused(self, refused: RefusedMessages, data: bytes) -> None:
         """Read a request that is refused to its end, and then answer it; likewise those that come with it."""
-        if refused.is_reading:
+        was_reading = refused.is_reading
+        refused.feed(data)
+        if was_reading:
             self._seconds_allowed += len(data) / self._limits.bytes_per_second
-            refused.feed(data)
-        else:
-            self._prepared = self._refusals.answer_to(data, self.scheme or "http")
-            refused.feed(data)
-            if refused.is_reading:
-                self._wait(self._limits.body_seconds)
+        elif refused.is_reading:
+            self._wait(self._limits.body_seconds)
         self._head_bytes = refused.size
         if refused.size > self._limits.header_bytes and not refused.has_headers:
             self._refuse(HEADERS_TOO_LARGE)
@@ -228,6 +224,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._has_answered = True
         self._waiting_since = now
         self._seconds_allowed = self._limits.body_seconds if refused.is_reading else self._limits.idle_seconds
+        if not refused.is_reading and not self._is_refused:
+            self._refusals.reuse(refused)
+            self._refused = None
         if self._is_refused or self.flow.write_paused:
             self._linger()
 

@@ -33,7 +33,7 @@ _ID = "{request id}"
 
 
 class RefusedMessages:
-    """Reads the requests of a connection that are refused, and keeps nothing of them but what an answer needs."""
+    """Reads requests of a connection that are refused, and keeps nothing of them but what an answer needs."""
 
     def __init__(self, max_messages: int) -> None:
         self.complete: list[tuple[bytes, bool]] = []
@@ -140,6 +140,18 @@ class OverloadRefusals:
         self._left = self._ended = 0
         self._held: deque[Held] = deque()
         self._is_timed = False
+        self._readers: list[RefusedMessages] = []
+
+    def reader(self, max_messages: int) -> RefusedMessages:
+        """Return what reads the requests of one connection until `reuse`.
+
+        The one that was used last is used next, since one for each connection would be in no cache of the processor.
+        """
+        return self._readers.pop() if self._readers else RefusedMessages(max_messages)
+
+    def reuse(self, reader: RefusedMessages) -> None:
+        """Let another connection use a reader that has read complete requests, none of which was the last one."""
+        self._readers.append(reader)
 
     def answer_to(self, data: bytes, scheme: str) -> PreparedAnswer:
         """Return the answer to a request that begins with `data`, in its language and in the format of its path."""
