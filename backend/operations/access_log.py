@@ -21,7 +21,7 @@ import msgspec
 from litestar.types import ASGIApp, Message, Receive, ReceiveMessage, Scope, Send
 
 from backend.operations.load_shedding import IN_FLIGHT, BegunRequest, LoadShedder
-from backend.operations.metrics import AnsweredRequest, RequestCounts
+from backend.operations.metrics import REFUSAL_STATUS, AnsweredRequest, RequestCounts
 
 REQUEST_ID = "request_id"
 """The key of `scope["state"]` under which the id of the request is stored."""
@@ -37,6 +37,8 @@ _FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 _FLUSH_SECONDS = 0.25
 _MAX_LINES = 1_000
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE"})
+_METHOD_NAMES = {name.encode(): name for name in METHODS}
+_REFUSAL_END = f'","route":null,"status":{REFUSAL_STATUS},"duration_ms":0.00,"request_id":"'
 _VALID_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LONG_NUMBER = re.compile(r"\d{6,}[\dXx]?")
 
@@ -58,6 +60,8 @@ class AccessLog:
         self._second_text = ""
         self._prefix = secrets.token_hex(6)
         self._counter = count(1)
+        self._millisecond = 0
+        self._refusal_start = ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -115,6 +119,24 @@ class AccessLog:
         self._note({"method": method}, status, 0.0, request_id)
         return request_id
 
+    def note_overload(self, method: bytes) -> str:
+        """Log and count a request that was refused because the process is overloaded, and return its id.
+
+        For a tenth of the time of `note_refused`, since all that differs from one to the next is the id.
+        """
+        request_id = self._new_id()
+        name = _METHOD_NAMES.get(method, "OTHER")
+        refused = self.request_counts.refused
+        refused[name] = refused.get(name, 0) + 1
+        if self._writes:
+            now = time.time()
+            millisecond = int(now * 1_000)
+            if millisecond != self._millisecond:
+                self._millisecond = millisecond
+                self._refusal_start = f'{{"time":"{self._timestamp(now)}","method":"'
+            self._write_soon(f'{self._refusal_start}{name}{_REFUSAL_END}{request_id}"}}\n')
+        return request_id
+
     def fault(self, scope: Mapping[str, Any], error: BaseException) -> None:
         """Log an internal error with its traceback; long numbers, which may belong to a person, are masked."""
         line = {
@@ -142,8 +164,11 @@ class AccessLog:
         method = scope["method"] if scope["method"] in METHODS else "OTHER"
         answered = (time.time(), method, scope.get("path_template"), status, seconds, request_id)
         self.request_counts.answered.append(answered)
+        self._write_soon(answered)
+
+    def _write_soon(self, line: str | AnsweredRequest) -> None:
         lines = self._lines
-        lines.append(answered)
+        lines.append(line)
         if len(lines) == 1:
             asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
         elif len(lines) >= _MAX_LINES:

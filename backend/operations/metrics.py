@@ -16,6 +16,8 @@ from backend.city.service import City
 
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 """The buckets of all latencies, in seconds."""
+REFUSAL_STATUS = 503
+"""Of a request that an overloaded process refuses before it is read."""
 
 
 class _RouteCounts(Struct):
@@ -37,7 +39,10 @@ class RequestCounts:
 
     def __init__(self) -> None:
         self.answered: deque[AnsweredRequest] = deque()
+        self.refused: dict[str, int] = {}
+        """How many requests with a method were refused because the process was overloaded; it only grows."""
         self.routes: dict[tuple[str, str, int], _RouteCounts] = {}
+        self._refused_counted: dict[str, int] = {}
         self._counting = Lock()
 
     def count(self) -> None:
@@ -45,12 +50,19 @@ class RequestCounts:
         with self._counting:
             while self.answered:
                 _, method, route, status, seconds, _ = self.answered.popleft()
-                key = (method, route or "none", status)
-                counts = self.routes.get(key)
-                if counts is None:
-                    counts = self.routes[key] = _RouteCounts(buckets=[0] * (len(BOUNDS) + 1))
+                counts = self._of(method, route, status)
                 counts.seconds += seconds
                 counts.buckets[bisect_left(BOUNDS, seconds)] += 1
+            for method, number in list(self.refused.items()):
+                self._of(method, None, REFUSAL_STATUS).buckets[0] += number - self._refused_counted.get(method, 0)
+                self._refused_counted[method] = number
+
+    def _of(self, method: str, route: str | None, status: int) -> _RouteCounts:
+        key = (method, route or "none", status)
+        counts = self.routes.get(key)
+        if counts is None:
+            counts = self.routes[key] = _RouteCounts(buckets=[0] * (len(BOUNDS) + 1))
+        return counts
 
     def read(self) -> Iterator[Metric]:
         """Yield the metrics for Prometheus."""

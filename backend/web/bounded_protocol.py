@@ -15,20 +15,19 @@ from heapq import nsmallest
 from typing import Any, cast
 
 import httptools
-import msgspec
 import uvicorn
 from msgspec import Struct
 from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from backend.i18n import preferred_language
-from backend.operations.access_log import REFUSED_STATUS, REQUEST_ID, AccessLog, protective_headers
-from backend.operations.load_shedding import IN_FLIGHT, Audience, BegunRequest, Unavailable
-from backend.problems import PROBLEM_JSON, Problem
+from backend.operations.access_log import REFUSED_STATUS, REQUEST_ID, AccessLog
+from backend.operations.load_shedding import IN_FLIGHT, Audience, BegunRequest
+from backend.problems import Problem
 from backend.web.overload_refusals import NO_ANSWER, OverloadRefusals, RefusedMessages
 from backend.web.request_ranks import rank_of
-from backend.web.unreadable_requests import HEADERS_TOO_LARGE, NOT_HTTP, TIMED_OUT
+from backend.web.unreadable_requests import HEADERS_TOO_LARGE, NOT_HTTP, TIMED_OUT, last_response
 
 SHARE_CLOSED = 20
 """A twentieth of the connections is closed at a time, because finding them takes a look at all."""
@@ -82,15 +81,15 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_admitted = False
         self._refused: RefusedMessages | None = None
         self._prepared = NO_ANSWER
+        self._is_held, self._held_data = False, b""
+        """What came while a refusal waited; only then reading pauses, which costs more than a refusal."""
         self._waiting_since = 0.0
         self._seconds_allowed = math.inf
         """How long we wait for what the client is to send; infinite if we wait for nothing."""
         self._write_deadline = math.inf
         self._in_body = False
         self._unanswered = 0
-        self._has_answered = False
-        self._is_refused = False
-        self._is_closing = False
+        self._has_answered = self._is_refused = self._is_closing = False
         self._head_bytes = 0
         self._payload_bytes = 0
         self._framing_bytes_left = 0
@@ -111,11 +110,16 @@ class BoundedProtocol(HttpToolsProtocol):
             if self._head_bytes > 16 * self._limits.header_bytes:
                 self.transport.abort()
             return
-        if self._refused is not None and self._refused.is_reading:
+        if self._is_held:
+            self._held_data += data
+            self.flow.pause_reading()
+            return
+        if self._refused is not None:
             self._read_refused(self._refused, data)
             return
         if not self._head_bytes and not self._in_body and not self._unanswered and not self._has_room(data):
-            self._refused = self._refused or RefusedMessages(self._limits.pipelined_requests)
+            self._prepared = self._refusals.answer_to(data, self.scheme or "http")
+            self._refused = self._refusals.reader(self._limits.pipelined_requests)
             self._read_refused(self._refused, data)
             return
         size = self._limits.header_bytes
@@ -177,45 +181,54 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _read_refused(self, refused: RefusedMessages, data: bytes) -> None:
         """Read a request that is refused to its end, and then answer it; likewise those that come with it."""
-        if refused.is_reading:
+        was_reading = refused.is_reading
+        refused.feed(data)
+        if was_reading:
             self._seconds_allowed += len(data) / self._limits.bytes_per_second
-            refused.feed(data)
-        else:
-            self._prepared = self._refusals.answer_to(data, self.scheme or "http")
-            self.headers = []
-            refused.feed(data)
-            if refused.is_reading:
-                self._wait(self._limits.body_seconds)
+        elif refused.is_reading:
+            self._wait(self._limits.body_seconds)
         self._head_bytes = refused.size
         if refused.size > self._limits.header_bytes and not refused.has_headers:
             self._refuse(HEADERS_TOO_LARGE)
         elif refused.is_invalid and not refused.complete:
             self._refuse(NOT_HTTP)
         elif refused.complete:
-            if self._refusals.pace(self, self.loop.time()):
-                self.send_refusal()
+            now = self.loop.time()
+            if self._refusals.pace(self, now):
+                self._send_refusal(refused, now)
             else:
-                self.flow.pause_reading()
+                self._is_held = True
+                self._seconds_allowed = math.inf
 
-    def send_refusal(self) -> None:
-        """Answer the requests that are refused and complete."""
-        refused = self._refused
-        if refused is None or self.transport.is_closing():
+    def release(self, now: float) -> None:
+        """Send the refusal that waits, and read on."""
+        self._is_held = False
+        if self._refused is None or self.transport.is_closing():
             return
+        self._send_refusal(self._refused, now)
         self.flow.resume_reading()
+        if self._held_data:
+            data, self._held_data = self._held_data, b""
+            self.data_received(data)
+
+    def _send_refusal(self, refused: RefusedMessages, now: float) -> None:
+        """Answer the requests that are refused and complete."""
         for method, is_kept in refused.complete:
-            request_id = self._access_log.note_refused(Unavailable.status, method.decode("latin-1"))
+            request_id = self._access_log.note_overload(method).encode()
             common = self.server_state.default_headers
             self.transport.write(self._prepared.message(common, request_id, method, is_kept=is_kept))
             if not is_kept:
                 self._is_refused = True
                 break
-        refused.complete = []
+        refused.complete.clear()
         self._has_answered = True
+        self._waiting_since = now
+        self._seconds_allowed = self._limits.body_seconds if refused.is_reading else self._limits.idle_seconds
+        if not refused.is_reading and not self._is_refused:
+            self._refusals.reuse(refused)
+            self._refused = None
         if self._is_refused or self.flow.write_paused:
             self._linger()
-        elif not refused.is_reading:
-            self._wait(self._limits.idle_seconds)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         request = self._load_shedder.begin(self._audience, is_admitted=self._is_admitted)
@@ -355,18 +368,8 @@ class BoundedProtocol(HttpToolsProtocol):
             request_id, state[REFUSED_STATUS] = state.get(REQUEST_ID, ""), problem.status
         language = preferred_language(dict(headers).get(b"accept-language", b"").decode("latin-1"))
         request_id = request_id or self._access_log.note_refused(problem.status)
-        body = msgspec.json.encode(problem.body(language, request_id))
-        lines = [
-            *self.server_state.default_headers,
-            (b"content-type", PROBLEM_JSON.encode()),
-            (b"content-length", str(len(body)).encode()),
-            (b"content-language", language.encode()),
-            (b"x-request-id", request_id.encode()),
-            *protective_headers((), self.scheme or "http"),
-            (b"connection", b"close"),
-        ]
-        head = b"".join(b"%b: %b\r\n" % line for line in lines)
-        self.transport.write(STATUS_LINE[problem.status] + head + b"\r\n" + body)
+        common = self.server_state.default_headers
+        self.transport.write(last_response(problem, language, request_id, common, self.scheme or "http"))
         self._end_writing()
 
     def _linger(self) -> None:

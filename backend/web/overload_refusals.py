@@ -33,7 +33,7 @@ _ID = "{request id}"
 
 
 class RefusedMessages:
-    """Reads the requests of a connection that are refused, and keeps nothing of them but what an answer needs."""
+    """Reads requests of a connection that are refused, and keeps nothing of them but what an answer needs."""
 
     def __init__(self, max_messages: int) -> None:
         self.complete: list[tuple[bytes, bool]] = []
@@ -82,24 +82,35 @@ class RefusedMessages:
         self.complete.append((self._parser.get_method(), is_kept))
 
 
-class PreparedAnswer(Struct, frozen=True):
+class PreparedAnswer(Struct):
     """A refusal without its date, its id and its length."""
 
     head: bytes
     body_start: bytes
     body_end: bytes
+    _common: Sequence[tuple[bytes, bytes]] | None = None
+    _start: bytes = b""
 
-    def message(self, common: Sequence[tuple[bytes, bytes]], request_id: str, method: bytes, *, is_kept: bool) -> bytes:
+    def message(
+        self, common: Sequence[tuple[bytes, bytes]], request_id: bytes, method: bytes, *, is_kept: bool
+    ) -> bytes:
         """Return the refusal of one request, with the headers that are `common` to all responses."""
-        body = b"%b%b%b" % (self.body_start, request_id.encode(), self.body_end)
-        return b"%b%b%bx-request-id: %b\r\ncontent-length: %d\r\n%b\r\n%b" % (
-            STATUS_LINE[Unavailable.status],
-            b"".join(b"%b: %b\r\n" % line for line in common),
-            self.head,
-            request_id.encode(),
-            len(body),
-            b"" if is_kept else b"connection: close\r\n",
-            b"" if method == b"HEAD" else body,
+        if common is not self._common:  # the server makes new ones each second, with the date
+            self._common = common
+            lines = b"".join(b"%b: %b\r\n" % line for line in common)
+            self._start = b"%b%b%bx-request-id: " % (STATUS_LINE[Unavailable.status], lines, self.head)
+        end = b"" if is_kept else b"connection: close\r\n"
+        length = len(self.body_start) + len(request_id) + len(self.body_end)
+        if method == b"HEAD":
+            return b"%b%b\r\ncontent-length: %d\r\n%b\r\n" % (self._start, request_id, length, end)
+        return b"%b%b\r\ncontent-length: %d\r\n%b\r\n%b%b%b" % (
+            self._start,
+            request_id,
+            length,
+            end,
+            self.body_start,
+            request_id,
+            self.body_end,
         )
 
 
@@ -109,7 +120,7 @@ NO_ANSWER = PreparedAnswer(b"", b"", b"")
 class Held(Protocol):
     """A connection whose refusal waits."""
 
-    def send_refusal(self) -> None:
+    def release(self, now: float) -> None:
         """Send it now."""
         ...
 
@@ -122,18 +133,32 @@ class OverloadRefusals:
     ) -> None:
         self.ranks = ranks
         self._formats = problem_formats
+        self._prefixes = tuple(one.prefix.encode() for one in problem_formats)
         self._answers: dict[tuple[ProblemFormat | None, str, str], PreparedAnswer] = {}
         self._load_shedder = load_shedder
         self._paced_until = 0.0
         self._left = self._ended = 0
         self._held: deque[Held] = deque()
+        self._is_timed = False
+        self._readers: list[RefusedMessages] = []
+
+    def reader(self, max_messages: int) -> RefusedMessages:
+        """Return what reads the requests of one connection until `reuse`.
+
+        The one that was used last is used next, since one for each connection would be in no cache of the processor.
+        """
+        return self._readers.pop() if self._readers else RefusedMessages(max_messages)
+
+    def reuse(self, reader: RefusedMessages) -> None:
+        """Let another connection use a reader that has read complete requests, none of which was the last one."""
+        self._readers.append(reader)
 
     def answer_to(self, data: bytes, scheme: str) -> PreparedAnswer:
         """Return the answer to a request that begins with `data`, in its language and in the format of its path."""
-        used = self._format_of(data) if self._formats else None
-        at = data.lower().find(b"\naccept-language:")
-        language = "zh" if at < 0 else _language(data[at + 17 : data.find(b"\r", at, at + 300)])
-        key = (used, language, scheme)
+        used = None
+        if data.startswith(self._prefixes, data.find(b" ") + 1):
+            used = self._format_of(data)
+        key = (used, _language(_accept_language(data)), scheme)
         answer = self._answers.get(key)
         if answer is None:
             answer = self._answers[key] = _prepared(*key)
@@ -150,7 +175,8 @@ class OverloadRefusals:
         if self._left > 0 and not self._held:
             self._left -= 1
             return True
-        if not self._held:
+        if not self._is_timed:
+            self._is_timed = True
             asyncio.get_running_loop().call_later(self._paced_until - now, self._release)
         self._held.append(connection)
         return False
@@ -163,12 +189,26 @@ class OverloadRefusals:
 
     def _release(self) -> None:
         loop = asyncio.get_running_loop()
-        self._begin_pace(loop.time())
+        now = loop.time()
+        self._begin_pace(now)
         while self._held and self._left > 0:
             self._left -= 1
-            self._held.popleft().send_refusal()
-        if self._held:
+            self._held.popleft().release(now)  # which may be held again at once
+        self._is_timed = bool(self._held)
+        if self._is_timed:
             loop.call_later(PACE_SECONDS, self._release)
+
+
+def _accept_language(data: bytes) -> bytes:
+    """Return the languages that a request prefers; empty if it does not say."""
+    at = data.find(b"\nAccept-Language:")
+    if at < 0:
+        at = data.find(b"\naccept-language:")
+        if at < 0:  # only now, since a copy of the request costs more than the usual ways to write the name
+            at = data.lower().find(b"\naccept-language:")
+            if at < 0:
+                return b""
+    return data[at + 17 : data.find(b"\r", at, at + 300)]
 
 
 @lru_cache(maxsize=1_000)

@@ -1,7 +1,13 @@
-"""The Problems of requests that the server front cannot read to their end."""
+"""The Problems of requests that the server front cannot read to their end, and how it answers with them."""
+
+from collections.abc import Sequence
+
+import msgspec
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from backend.i18n import Text
-from backend.problems import FieldError, InvalidRequest, Problem
+from backend.operations.access_log import protective_headers
+from backend.problems import PROBLEM_JSON, FieldError, InvalidRequest, Problem
 
 
 class HeadersTooLarge(Problem):
@@ -26,3 +32,21 @@ HEADERS_TOO_LARGE = HeadersTooLarge(
 TIMED_OUT = RequestTimeout(
     Text(zh="未能及时收到完整的请求，请检查网络后重试。", en="The request did not arrive in time; please try again.")
 )
+
+
+def last_response(
+    problem: Problem, language: str, request_id: str, common: Sequence[tuple[bytes, bytes]], scheme: str
+) -> bytes:
+    """Return the last response of a connection: a Problem, with the headers that are `common` to all responses."""
+    body = msgspec.json.encode(problem.body(language, request_id))
+    lines = [
+        *common,
+        (b"content-type", PROBLEM_JSON.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"content-language", language.encode()),
+        (b"x-request-id", request_id.encode()),
+        *protective_headers((), scheme),
+        (b"connection", b"close"),
+    ]
+    head = b"".join(b"%b: %b\r\n" % line for line in lines)
+    return STATUS_LINE[problem.status] + head + b"\r\n" + body

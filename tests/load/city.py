@@ -5,10 +5,12 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from signal import Signals
 from tempfile import TemporaryDirectory
 
 from msgspec import Struct
@@ -31,12 +33,22 @@ STORES = ("file", "motor", "pymongo")
 _BATCH = 1_000
 
 
-class Served(Struct):
-    """A running server, and a display of the code for each citizen."""
+class Process(Struct):
+    """A server process, and its port."""
 
     port: int
-    metrics_port: int
     pid: int
+
+    def processor_seconds(self) -> float:
+        """Return the processor time that its threads have used."""
+        threads = Path(f"/proc/{self.pid}/task").glob("*/schedstat")
+        return sum(int(thread.read_text(encoding="ascii").split()[0]) for thread in threads) / 1e9
+
+
+class Served(Process):
+    """A running server of a city, and a display of the code for each citizen."""
+
+    metrics_port: int
     displays: Sequence[bytes]
 
     def metric(self, name: str) -> float:
@@ -45,10 +57,10 @@ class Served(Struct):
             lines: list[str] = answer.read().decode().splitlines()
         return next(float(line.split(" ")[1]) for line in lines if line.startswith(f"{name} "))
 
-    def processor_seconds(self) -> float:
-        """Return the processor time that the server has used."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    def switch(self, number: Signals) -> None:
+        """Turn a switch of the measured server, and give it time to notice."""
+        os.kill(self.pid, number)
+        time.sleep(0.2)
 
 
 @contextmanager
@@ -74,13 +86,23 @@ def served(store: str) -> Iterator[Served]:
             environment |= {"CHENGMA_STORE": url, "CHENGMA_KEYS": str(keys), "CHENGMA_MONGO_DRIVER": store}
             subprocess.run([sys.executable, "-m", "backend", "migrate"], env=environment, cwd=folder, check=True)
             asyncio.run(_fill(city.store, url))
-        command = ["-c", "import os, runpy, sys; print(os.getpid(), flush=True); " + _SERVE]
-        running.enter_context(server(command, port, environment, folder / "log"))
-        pid = int((folder / "log").read_text(encoding="utf-8").split("\n", 1)[0])
-        yield Served(port, metrics_port, pid, displays)
+        running.enter_context(server(["-m", "tests.load.measured_server"], port, environment, folder / "log"))
+        yield Served(port, pid_in(folder / "log"), metrics_port, displays)
 
 
-_SERVE = "sys.argv = ['chengma', 'serve']; runpy.run_module('backend', run_name='__main__')"
+@contextmanager
+def bare(kind: str) -> Iterator[Process]:
+    """Serve something bare next to a city until the end of the block: see `tests.load.bare`."""
+    port = free_port()
+    with TemporaryDirectory() as folder:
+        log = Path(folder, "log")
+        with server(["-m", "tests.load.bare", kind, str(port)], port, os.environ | {"PYTHONPATH": str(ROOT)}, log):
+            yield Process(port, pid_in(log))
+
+
+def pid_in(log: Path) -> int:
+    """Return the process id that a server has printed first."""
+    return int(log.read_text(encoding="utf-8").split("\n", 1)[0])
 
 
 async def _fill(path: Path, url: str) -> None:

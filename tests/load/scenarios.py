@@ -2,15 +2,19 @@
 
 import asyncio
 import math
+import statistics
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from signal import SIGUSR1, SIGUSR2
 
-from tests.load.city import Served
+from tests.load.city import Process, Served, bare
 from tests.load.client import Answers, Connection, close, closed_loop, connect, newcomer, open_loop
 from tests.load.figures import REFUSED, outcome, percentile
 
 Scenario = Callable[[Served], Awaitable[dict[str, float]]]
 
+ROUNDS, ROUND_SECONDS = 9, 0.5
+"""Of what is measured in turn."""
 CAPACITY_SECONDS, SECONDS, WARM_SECONDS = 3.0, 8.0, 1.0
 CAPACITY_CONNECTIONS, OPEN_CONNECTIONS, KEPT_CONNECTIONS, BUSY_CONNECTIONS = 64, 1_900, 1_000, 500
 OVERLOAD = 3.0
@@ -51,7 +55,8 @@ async def overload(served: Served) -> dict[str, float]:
     count_refused = sum(1 for status in answers.statuses if status == REFUSED)
     spent = used - count_served * cost
     return found | {
-        "refusal_microseconds": max(0.0, spent) / max(1, count_refused) * 1e6,
+        "served_of_processor_time": count_served * cost / used,
+        "beyond_microseconds": max(0.0, spent) / max(1, count_refused) * 1e6,
         "recovery_seconds": max(refused_at, default=ended) - ended,
         "room": served.metric("chengma_request_room"),
     }
@@ -149,6 +154,59 @@ def _first(fresh: Answers, count: int) -> dict[str, float]:
     return {"served_first": len(served) / count, "served_p99_ms": percentile(served, 0.99) * 1000}
 
 
+async def refusals(served: Served) -> dict[str, float]:
+    """The processor time of a refusal, of a bare application's answer, and of an answer to a request that is not read.
+
+    In turn, over one connection, which wakes the server for each request, and over 500, as under overload.
+    """
+    with bare("app") as app, bare("unread") as unread:
+        served.switch(SIGUSR2)
+        found: dict[str, float] = {}
+        for count in (BUSY_CONNECTIONS, 1):
+            measured = {"refusal": served, "bare_app": app, "unread": unread}
+            costs = await _costs(measured, served.displays[0], count)
+            name = "" if count > 1 else "_on_one_connection"
+            found |= {f"{kind}{name}_microseconds": statistics.median(of) * 1e6 for kind, of in costs.items()}
+        served.switch(SIGUSR2)
+    return found
+
+
+async def _costs(measured: Mapping[str, Process], request: bytes, count: int) -> dict[str, list[float]]:
+    costs: dict[str, list[float]] = {kind: [] for kind in measured}
+    answers = Answers()
+    connections = {kind: await connect(process.port, count, answers) for kind, process in measured.items()}
+    for _ in range(ROUNDS):
+        for kind, process in measured.items():
+            costs[kind].append(await _cost(process, connections[kind], [request], answers))
+    for opened in connections.values():
+        close(opened)
+    return costs
+
+
+async def _cost(
+    process: Process, connections: Sequence[Connection], requests: Sequence[bytes], answers: Answers
+) -> float:
+    """Return the processor seconds of each answer while some connections never pause."""
+    used, count = process.processor_seconds(), len(answers.statuses)
+    await closed_loop(connections, requests, ROUND_SECONDS)
+    return (process.processor_seconds() - used) / (len(answers.statuses) - count)
+
+
+async def peak(served: Served) -> dict[str, float]:
+    """What admission costs when nothing is refused: the processor time of a display with it and without it, in turn."""
+    answers = Answers()
+    connections = await connect(served.port, CAPACITY_CONNECTIONS, answers)
+    with_it, without = list[float](), list[float]()
+    for _ in range(ROUNDS):
+        with_it.append(await _cost(served, connections, served.displays, answers))
+        served.switch(SIGUSR1)
+        without.append(await _cost(served, connections, served.displays, answers))
+        served.switch(SIGUSR1)
+    close(connections)
+    ratio = statistics.median(one / other for one, other in zip(without, with_it, strict=True))
+    return {"display_microseconds": statistics.median(with_it) * 1e6, "loss": 1 - ratio}
+
+
 SCENARIOS: Mapping[str, Scenario] = {
     "overload": overload,
     "kept": kept,
@@ -156,5 +214,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "newcomers": newcomers,
     "newcomers_at_once": newcomers_at_once,
     "hang_ups": hang_ups,
+    "refusals": refusals,
+    "peak": peak,
     "historic_days": historic_days,
 }

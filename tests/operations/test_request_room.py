@@ -7,12 +7,14 @@ from backend.operations.load_shedding import (
     FIRST_ROOM,
     LEAST_ROOM,
     MOST_ROOM,
+    BegunRequest,
     LoadShedder,
     Rank,
     adapted_room,
 )
 
 TARGET = 0.05
+OVERLOAD, REFUSAL_SECONDS = 3, 12e-6
 COLOUR, SCAN, PAGE, CHARGE, IMAGE = (
     Rank("essential", "citizens"),
     Rank("essential", "gates"),
@@ -77,6 +79,31 @@ def test_the_mean_time_of_an_overloaded_process_comes_to_meet_the_target(millise
         mean = total / len(begun)
     assert TARGET * 0.7 < mean < TARGET * 1.1
     assert load_shedder.in_flight == 0
+
+
+@pytest.mark.parametrize("milliseconds_each", [0.14, 0.3])
+def test_three_times_the_capacity_leaves_most_of_it_to_those_who_are_served(milliseconds_each: float) -> None:
+    """In an open loop on one core, which reads all that has come, refuses some, and then answers the others in turn."""
+    clock = Clock()
+    load_shedder = LoadShedder(clock=clock)
+    service, began, arrived, served = milliseconds_each / 1_000, clock.now, 0, list[float]()
+    while clock.now < began + 10:
+        due = range(arrived, int((clock.now - began) * OVERLOAD / service) + 1)
+        arrived = due.stop
+        admitted: list[tuple[float, BegunRequest]] = []
+        for number in due:
+            if load_shedder.has_room(COLOUR, is_first=False):
+                admitted.append((began + number * service / OVERLOAD, load_shedder.begin()))
+            else:
+                clock.now += REFUSAL_SECONDS
+        for came, request in admitted:
+            clock.now += service
+            load_shedder.end(request)
+            if clock.now > began + 5:
+                served.append(clock.now - came)
+        clock.now += 1e-6
+    assert len(served) * service > 0.75 * 5, "three quarters of the capacity"
+    assert sorted(served)[int(len(served) * 0.99)] < 0.15
 
 
 def test_the_room_adapts_each_tenth_of_a_second() -> None:

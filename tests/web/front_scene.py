@@ -65,9 +65,9 @@ class Running(Struct):
 
 
 @contextmanager
-def serve(limits: ConnectionLimits = PATIENT, **tls_files: Path) -> Iterator[Running]:
+def serve(limits: ConnectionLimits = PATIENT, *, writes: bool = False, **tls_files: Path) -> Iterator[Running]:
     load_shedder = LoadShedder()
-    access_log = AccessLog(app, load_shedder, writes=False)
+    access_log = AccessLog(app, load_shedder, writes=writes)
     config = uvicorn.Config(access_log, access_log=False, log_config=None, server_header=False, ws="none", **tls_files)
     listening, started = socket.socket(), threading.Event()
     listening.bind(("127.0.0.1", 0))

@@ -176,6 +176,54 @@ def test_a_client_that_hangs_up_while_its_refusal_waits_leaves_nothing_behind(mo
         assert ask(running.port, GET)[0] == 200
 
 
+def test_what_a_client_sends_while_its_refusal_waits_is_handled_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overload_refusals, "LEAST_REFUSALS", 1)
+    with serve() as running, connected(running.port, 12) as clients, full(running):
+        for client in clients:
+            client.send(GET)
+        time.sleep(0.05)
+        for client in clients:
+            client.send((POST % 5)[:20])
+            client.send((POST % 5)[20:], b"hello", GET)
+        assert [[client.response()[0] for _ in range(3)] for client in clients] == [[503] * 3] * 12
+        for client in clients:
+            client.send(GET)
+        assert [client.response()[0] for client in clients] == [503] * 12
+
+
+def test_requests_that_wait_behind_a_refusal_are_served_once_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overload_refusals, "LEAST_REFUSALS", 1)
+    monkeypatch.setattr(overload_refusals, "PACE_SECONDS", 0.5)
+    with serve() as running, connected(running.port, 2) as (first, second):
+        with full(running):
+            first.send(GET).response()
+            second.send(GET)
+            time.sleep(0.05)
+            second.send(NEXT)
+            time.sleep(0.05)
+        assert [second.response()[0] for _ in range(2)] == [503, 401]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_the_access_log_has_a_refusal_with_the_id_that_its_client_was_told(
+    method: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with serve(writes=True) as running, full(running):
+        _, headers, _ = ask(running.port, GET.replace(b"GET", method.encode()))
+        lines: list[str] = []
+        wait_until(lambda: lines.extend(capfd.readouterr().out.splitlines()) or lines)
+    line = json.loads(next(line for line in lines if headers["x-request-id"] in line))
+    assert (line["method"], line["status"], line["route"], line["duration_ms"]) == (method, 503, None, 0)
+    assert set(line) == {"time", "method", "route", "status", "duration_ms", "request_id"}
+
+
+@pytest.mark.parametrize("name", ["Accept-Language", "accept-language", "ACCEPT-language"])
+def test_a_refusal_is_in_the_language_of_its_client_however_the_header_is_written(name: str) -> None:
+    with serve() as running, full(running):
+        _, headers, _ = ask(running.port, GET[:-2] + f"{name}: en\r\n\r\n".encode())
+        assert headers["content-language"] == "en"
+
+
 # ── ranks ──
 
 
@@ -206,7 +254,7 @@ def test_the_rank_of_a_request_is_that_of_its_route(app: Litestar, request_line:
 
 def test_a_hospital_is_refused_in_the_format_of_fhir(app: Litestar) -> None:
     answer = app.state.overload_refusals.answer_to(b"GET /fhir/Encounter HTTP/1.1\r\nHost: x\r\n\r\n", "https")
-    message = answer.message((), "r-1", b"GET", is_kept=True)
+    message = answer.message((), b"r-1", b"GET", is_kept=True)
     head, _, body = message.partition(b"\r\n\r\n")
     assert b"content-type: application/fhir+json\r\n" in head
     assert b"strict-transport-security" in head
