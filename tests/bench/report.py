@@ -35,6 +35,12 @@ def machine() -> str:
     return f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, {python}"
 
 
+def processor_seconds(pid: int) -> float:
+    """Return the processor time that a process has used, which other load on the machine does not change."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def alternate(rounds: int, one: Callable[[], object], other: Callable[[], object]) -> tuple[list[float], list[float]]:
     """Time two functions in turn, so that other load affects both; return the seconds of each round."""
     seconds: tuple[list[float], list[float]] = ([], [])
