@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +27,15 @@ def kept(request: pytest.FixtureRequest, name: str, work: Callable[[], Any], sou
         if SOAK:
             known.set(key, found)
     return found
+
+
+def folder_of(request: pytest.FixtureRequest, name: str, temporary: Path, sources: Sequence[str]) -> Path:
+    """Return a folder in `temporary`; in `make soak`, the one of earlier runs of the same sources."""
+    folder = temporary / name
+    if SOAK:
+        folder = request.config.cache.mkdir(f"soak-{_digest(tuple(sources))}") / name
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @cache

@@ -49,8 +49,9 @@ same.
 LONG = {
     "10,000 kills of the store's writer": ("tests/store/test_killed_writer.py", 30),
     "500 kills of a whole city": ("tests/city/under_load/test_kills.py", 30),
+    "a million people with five million dated rows": ("tests/city/under_load/test_large_city.py", 60),
 }
-"""What runs only if it is named: `python -m tests.soak 10,000 500` is an hour at most, and goes on likewise."""
+"""What runs only if it is named, such as by `python -m tests.soak 10,000 million`, and goes on likewise."""
 
 START_SECONDS, STOP_SECONDS = 40, 120
 

@@ -20,6 +20,7 @@ from backend.city.releases import Activation, read_pointer, store_pointer, store
 from backend.city.service import City
 from backend.rulebook import load_rulebook, read_rules
 from backend.rulebook.needs import facts_of
+from backend.services.health_code.model import HealthEventReceipt
 from tests.bench.health_code_read import ROOT, ask, free_port, rate_of_core, server
 from tests.bench.report import processor_seconds
 from tests.load.city import Served
@@ -56,7 +57,7 @@ async def xian_morning(served: Served) -> dict[str, float]:
     return {
         "displays_per_second_and_core": displays,
         "scans_per_second_and_core": gates,
-        "cores": _cores((XIAN_PEOPLE / HOUR, displays), (XIAN_SCANS_A_DAY * MORNING_SHARE / HOUR, gates)),
+        "cores": cores((XIAN_PEOPLE / HOUR, displays), (XIAN_SCANS_A_DAY * MORNING_SHARE / HOUR, gates)),
     }
 
 
@@ -64,7 +65,10 @@ async def mass_test_evening(served: Served) -> dict[str, float]:
     """Laboratories report the results of a million people within an hour: each becomes a record and a colour."""
     batches, of_a_batch = await results_of_tests(served, BATCHES)
     results = of_a_batch * rate_of_core(served.port, served.pid, batches)
-    return {"results_per_second_and_core": results, "cores": _cores((TEST_RESULTS / HOUR, results))}
+    async with opened(served) as city:
+        applied = [receipt.applied async for receipt in city.store.scan(HealthEventReceipt)]
+    assert applied == [True] * BATCHES * of_a_batch, "each result is in a record"
+    return {"results_per_second_and_core": results, "cores": cores((TEST_RESULTS / HOUR, results))}
 
 
 async def admissions(served: Served) -> dict[str, float]:
@@ -74,7 +78,7 @@ async def admissions(served: Served) -> dict[str, float]:
     lookups = school_lookups(LOOKED_UP)
     ask(served.port, lookups[:1])
     found = rate_of_core(served.port, served.pid, lookups)
-    return {"lookups_per_second_and_core": found, "cores": _cores((LOOKUPS / LOOKUP_SECONDS, found))}
+    return {"lookups_per_second_and_core": found, "cores": cores((LOOKUPS / LOOKUP_SECONDS, found))}
 
 
 async def benefit_opens(served: Served) -> dict[str, float]:
@@ -92,7 +96,7 @@ async def benefit_opens(served: Served) -> dict[str, float]:
     return {
         "claims_per_second_and_core": claims,
         "overspent_fen": paid - CLAIMED // 2 * EACH_FEN,
-        "cores": _cores((CLAIMS / CLAIM_SECONDS, claims)),
+        "cores": cores((CLAIMS / CLAIM_SECONDS, claims)),
     }
 
 
@@ -165,7 +169,7 @@ def _chengma(served: Served, *command: str) -> None:
     )
 
 
-def _cores(*parts: tuple[float, float]) -> float:
+def cores(*parts: tuple[float, float]) -> float:
     """Return how many cores serve requests per second at measured rates per core."""
     return math.ceil(sum(wanted / found for wanted, found in parts) / SHARE_USED)
 
