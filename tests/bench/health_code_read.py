@@ -100,19 +100,19 @@ def rate(port: int, requests: Sequence[bytes]) -> float:
     return len(requests) / seconds
 
 
-def rate_of_core(port: int, pid: int, requests: Sequence[bytes]) -> float:
+def rate_of_core(port: int, pid: int, requests: Sequence[bytes], connections: int = CONNECTIONS) -> float:
     """Return how many requests are answered per second of processor time of the server, so per core."""
     before = processor_seconds(pid)
-    ask(port, requests)
+    ask(port, requests, connections)
     return len(requests) / (processor_seconds(pid) - before)
 
 
-def ask(port: int, requests: Sequence[bytes]) -> tuple[float, bytes]:
+def ask(port: int, requests: Sequence[bytes], at_once: int = CONNECTIONS) -> tuple[float, bytes]:
     """Send each request once over keep-alive connections; return the seconds and the last body."""
     poll = select.epoll()
     remaining = iter(requests)
     connections: dict[int, socket.socket] = {}
-    for _ in range(min(CONNECTIONS, len(requests))):
+    for _ in range(min(at_once, len(requests))):
         connection = socket.create_connection(("127.0.0.1", port))
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connections[connection.fileno()] = connection
@@ -171,7 +171,7 @@ def server(arguments: Sequence[str], port: int, environment: Mapping[str, str], 
         yield process.pid
     finally:
         process.terminate()  # does nothing if it has ended
-        process.wait(timeout=30)
+        process.wait(timeout=READY_SECONDS)
 
 
 def _listens(port: int) -> bool:

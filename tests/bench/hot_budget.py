@@ -19,8 +19,8 @@ from tests.mongod import mongod
 from tests.services.talent_code.crowd import claim_at_once, make_talents
 from tests.services.talent_code.sample_rules import AMOUNTS, TERMS, benefit, write_rules
 
-CLAIMS, ROUNDS, BUDGETS, MAX_CONCURRENT = 300, 5, 100, 64
-"""The hot budget gets 1,500 claims, more than it keeps entries of."""
+CLAIMS, ROUNDS, BUDGETS, MAX_CONCURRENT = 300, 8, 100, 64
+"""The hot budget gets 2,400 claims, more than it keeps entries of."""
 
 PLENTY_FEN = 1_000_000_00
 SPREAD = [f"spread_{number:02}" for number in range(BUDGETS)]

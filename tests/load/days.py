@@ -25,7 +25,7 @@ from tests.bench.health_code_read import ROOT, ask, free_port, rate_of_core, ser
 from tests.bench.report import processor_seconds
 from tests.load.city import Served
 from tests.load.client import Answers, close, closed_loop, connect
-from tests.load.visitors import opened, results_of_tests, scans, school_lookups
+from tests.load.visitors import LABORATORIES, opened, results_of_tests, scans, school_lookups
 from tests.services.talent_code.crowd import claim_at_once, make_talents
 from tests.services.talent_code.sample_rules import write_rules
 
@@ -64,7 +64,7 @@ async def xian_morning(served: Served) -> dict[str, float]:
 async def mass_test_evening(served: Served) -> dict[str, float]:
     """Laboratories report the results of a million people within an hour: each becomes a record and a colour."""
     batches, of_a_batch = await results_of_tests(served, BATCHES)
-    results = of_a_batch * rate_of_core(served.port, served.pid, batches)
+    results = of_a_batch * rate_of_core(served.port, served.pid, batches, len(LABORATORIES))
     async with opened(served) as city:
         applied = [receipt.applied async for receipt in city.store.scan(HealthEventReceipt)]
     assert applied == [True] * BATCHES * of_a_batch, "each result is in a record"
