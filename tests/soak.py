@@ -29,6 +29,7 @@ RUNS = {
     "load with a publication": ("tests/city/under_load/test_load.py", 2),
     "visits with kills": ("tests/city/under_load/test_visits.py", 3),
     "a store holds what a dict would hold": ("tests/store/test_model.py", 2),
+    "a writer of the store that is killed": ("tests/store/test_killed_writer.py", 1),
     "the answers of concurrent callers have an order": ("tests/store/test_concurrent_model.py", 1),
     "three evaluators agree on every rule": ("tests/rulebook/test_agreement.py", 1),
     "five evaluators agree on 20,000 random modules": ("tests/rulebook/test_random_modules.py", 4),
@@ -41,16 +42,24 @@ RUNS = {
 }
 """What runs, and for how many minutes at most: an hour in all.
 
-Random modules and mutants take longer: the next run goes on where one stopped, as long as the sources are the same.
+Random modules, mutants and kills take longer: the next run goes on where one stopped, as long as the sources are the
+same.
 """
+
+LONG = {
+    "10,000 kills of the store's writer": ("tests/store/test_killed_writer.py", 30),
+    "500 kills of a whole city": ("tests/city/under_load/test_kills.py", 30),
+    "a million people with five million dated rows": ("tests/city/under_load/test_large_city.py", 60),
+}
+"""What runs only if it is named, such as by `python -m tests.soak 10,000 million`, and goes on likewise."""
 
 START_SECONDS, STOP_SECONDS = 40, 120
 
 
 def main(wanted: list[str]) -> int:
-    """Run all soaks, or those whose name contains one of the words; return 1 if one failed."""
+    """Run all soaks but the long ones, or those whose name contains one of the words; return 1 if one failed."""
     rows: list[str] = []
-    for name, (path, minutes) in RUNS.items():
+    for name, (path, minutes) in ({**RUNS, **LONG} if wanted else RUNS).items():
         if not wanted or any(word in name for word in wanted):
             rows.append(run(name, path, minutes))
             print(rows[-1], flush=True)  # noqa: T201  progress of a long run

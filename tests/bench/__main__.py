@@ -1,4 +1,4 @@
-"""Run all benchmarks and write their results to RESULTS.md, or run and print the named ones."""
+"""Run all benchmarks and write RESULTS.md and the table of capacity, or run and print the named ones."""
 
 import sys
 from datetime import UTC, datetime
@@ -7,14 +7,19 @@ from tests.bench import (
     claims,
     fhir_charge_item,
     health_code_read,
+    hot_budget,
     mllp,
     mongodb,
     preview,
     rulebook,
     school_lookup,
+    sign_ins,
+    space,
     store,
+    verifications,
     visits,
 )
+from tests.bench.capacity import write_page
 from tests.bench.report import RESULTS, machine, write_section
 
 BENCHMARKS = {
@@ -31,6 +36,10 @@ BENCHMARKS = {
     "school_points": school_lookup.points,
     "school_lookups": school_lookup.lookups,
     "claims": claims.pay,
+    "hot_budget": hot_budget.compare,
+    "verifications": verifications.compare,
+    "sign_ins": sign_ins.measure,
+    "space": space.measure,
 }
 
 
@@ -46,6 +55,7 @@ def main(names: list[str]) -> None:
     if not names:
         head = f"Made by `make bench` on {datetime.now(UTC):%Y-%m-%d}: {machine()}.\n"
         write_section(RESULTS, "Benchmarks", "\n".join([head, *found]))
+        write_page()
 
 
 if __name__ == "__main__":

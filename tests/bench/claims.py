@@ -51,7 +51,7 @@ async def _run(store: str, driver: Driver, folder: Path, rules: Path) -> tuple[s
     settings = Settings(store=store, mongo_driver=driver, keys=keys, sandbox=sandbox, rules=str(rules))
     city = open_city(settings, discover_services(), discover_integrations("integrations"))
     people = await make_talents(city, PEOPLE)
-    answers, seconds = await claim_at_once([city], people, "plain", MAX_CONCURRENT)
+    answers, seconds = await claim_at_once([city], people, ["plain"], MAX_CONCURRENT)
     await city.store.close()
     paid = [answer.seconds for answer in answers if answer.claim.state == "granted"]
     waiting = [answer.seconds for answer in answers if answer.claim.state == "waiting"]

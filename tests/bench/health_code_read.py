@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,13 +19,13 @@ from backend.city.person import Person
 from backend.security.identity import Access, Caller
 from backend.store.sqlite.store import SqliteStore
 from tests.bench.city import BenchCity, synthetic_city
-from tests.bench.report import Table
+from tests.bench.report import Table, processor_seconds
 
 ROOT = Path(__file__).parents[2]
 CITIZENS = 100_000
 ROUNDS = 10
 CONNECTIONS = 32
-READY_SECONDS = 60
+READY_SECONDS = 180
 PATH = "/v1/me/health-code"
 FIRST_CORE, LAST_CORE = min(os.sched_getaffinity(0)), max(os.sched_getaffinity(0))
 """The measured servers run on the first core, the client on the last."""
@@ -100,12 +100,19 @@ def rate(port: int, requests: Sequence[bytes]) -> float:
     return len(requests) / seconds
 
 
-def ask(port: int, requests: Sequence[bytes]) -> tuple[float, bytes]:
+def rate_of_core(port: int, pid: int, requests: Sequence[bytes], connections: int = CONNECTIONS) -> float:
+    """Return how many requests are answered per second of processor time of the server, so per core."""
+    before = processor_seconds(pid)
+    ask(port, requests, connections)
+    return len(requests) / (processor_seconds(pid) - before)
+
+
+def ask(port: int, requests: Sequence[bytes], at_once: int = CONNECTIONS) -> tuple[float, bytes]:
     """Send each request once over keep-alive connections; return the seconds and the last body."""
     poll = select.epoll()
     remaining = iter(requests)
     connections: dict[int, socket.socket] = {}
-    for _ in range(min(CONNECTIONS, len(requests))):
+    for _ in range(min(at_once, len(requests))):
         connection = socket.create_connection(("127.0.0.1", port))
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connections[connection.fileno()] = connection
@@ -148,8 +155,8 @@ def free_port() -> int:
 
 
 @contextmanager
-def server(arguments: Sequence[str], port: int, environment: dict[str, str], log: Path) -> Iterator[None]:
-    """Run a server on the first core until the end of the block, then stop it by its process id."""
+def server(arguments: Sequence[str], port: int, environment: Mapping[str, str], log: Path) -> Iterator[int]:
+    """Run a server on the first core until the end of the block, then stop it; yield its process id."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, *arguments], env=environment, cwd=ROOT, stdout=output, stderr=output
@@ -161,10 +168,10 @@ def server(arguments: Sequence[str], port: int, environment: dict[str, str], log
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.1)
-        yield
+        yield process.pid
     finally:
         process.terminate()  # does nothing if it has ended
-        process.wait(timeout=30)
+        process.wait(timeout=READY_SECONDS)
 
 
 def _listens(port: int) -> bool:

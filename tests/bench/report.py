@@ -35,6 +35,12 @@ def machine() -> str:
     return f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, {python}"
 
 
+def processor_seconds(pid: int) -> float:
+    """Return the processor time that the threads of a process have used, which other load hardly changes."""
+    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(thread.read_text(encoding="ascii").split()[0]) for thread in threads) / 1e9
+
+
 def alternate(rounds: int, one: Callable[[], object], other: Callable[[], object]) -> tuple[list[float], list[float]]:
     """Time two functions in turn, so that other load affects both; return the seconds of each round."""
     seconds: tuple[list[float], list[float]] = ([], [])

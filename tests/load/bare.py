@@ -1,7 +1,6 @@
 """What a refusal is compared with: a bare application behind uvicorn, and a connection that answers without reading."""
 
 import asyncio
-import os
 import sys
 from typing import cast
 
@@ -40,7 +39,6 @@ async def answer_unread(port: int) -> None:
 
 
 def main(kind: str, port: int) -> None:
-    print(os.getpid(), flush=True)
     if kind == "app":
         uvicorn.run(
             app,

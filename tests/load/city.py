@@ -3,34 +3,46 @@
 import asyncio
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from signal import Signals
 from tempfile import TemporaryDirectory
 
 from msgspec import Struct
 
-from backend.app import documents_of
+from backend.app import documents_of, open_city
 from backend.city.binding import MEMORY
 from backend.city.person import Person
-from backend.city.service import discover_services
+from backend.city.service import City, discover_integrations, discover_services
 from backend.services.health_code.model import HealthRecord
+from backend.settings import Settings
 from backend.store import Document
 from backend.store.copy import to_the_millisecond
 from backend.store.mongo.store import MongoStore
 from backend.store.sqlite.store import SqliteStore
 from tests.bench.city import synthetic_city
 from tests.bench.health_code_read import LAST_CORE, ROOT, free_port, requests, server
+from tests.bench.report import processor_seconds
 from tests.mongod import mongod
 
 CITIZENS = 20_000
 STORES = ("file", "motor", "pymongo")
+CODE_SECONDS = 600
+"""So that codes that were issued before a run are valid in it."""
+
 _BATCH = 1_000
+_LIMITS = (
+    "CHENGMA_PERSON_REQUESTS_PER_MINUTE",
+    "CHENGMA_ADDRESS_REQUESTS_PER_MINUTE",
+    "CHENGMA_VENUE_REQUESTS_PER_MINUTE",
+    "CHENGMA_SYSTEM_REQUESTS_PER_MINUTE",
+)
 
 
 class Process(Struct):
@@ -40,9 +52,8 @@ class Process(Struct):
     pid: int
 
     def processor_seconds(self) -> float:
-        """Return the processor time that its threads have used."""
-        threads = Path(f"/proc/{self.pid}/task").glob("*/schedstat")
-        return sum(int(thread.read_text(encoding="ascii").split()[0]) for thread in threads) / 1e9
+        """Return the processor time that it has used."""
+        return processor_seconds(self.pid)
 
 
 class Served(Process):
@@ -50,6 +61,19 @@ class Served(Process):
 
     metrics_port: int
     displays: Sequence[bytes]
+    folder: Path
+    environment: Mapping[str, str]
+
+    def open(self, rules: Path = ROOT / "rules") -> City:
+        """Open the same city in this process."""
+        settings = Settings(
+            store=self.environment["CHENGMA_STORE"],
+            mongo_driver="pymongo",
+            keys=self.environment["CHENGMA_KEYS"],
+            sandbox=self.environment["CHENGMA_SANDBOX"],
+            rules=str(rules),
+        )
+        return open_city(settings, discover_services(), discover_integrations("integrations"))
 
     def metric(self, name: str) -> float:
         """Return a metric without labels."""
@@ -65,7 +89,7 @@ class Served(Process):
 
 @contextmanager
 def served(store: str) -> Iterator[Served]:
-    """Serve a city until the end of the block; the caller runs on the other core."""
+    """Serve a copy of the city until the end of the block; the caller runs on the other core."""
     city = synthetic_city(CITIZENS)
     displays = asyncio.run(requests(city, CITIZENS))
     port, metrics_port = free_port(), free_port()
@@ -73,7 +97,11 @@ def served(store: str) -> Iterator[Served]:
         folder = Path(running.enter_context(TemporaryDirectory()))
         environment = os.environ | {
             "PYTHONPATH": str(ROOT),
-            "CHENGMA_STORE": city.settings.store,
+            "CHENGMA_STORE": f"sqlite:///{_copied(city.store, folder / 'city.db')}",
+            "CHENGMA_SANDBOX": str(folder / "sandbox.db"),
+            "CHENGMA_CODE_SECONDS": str(CODE_SECONDS),
+            "CHENGMA_TRUSTED_PROXIES": "127.0.0.1/32",
+            **dict.fromkeys(_LIMITS, "100000000"),
             "CHENGMA_KEYS": city.settings.keys,
             "CHENGMA_RULES": str(ROOT / "rules"),
             "CHENGMA_PORT": str(port),
@@ -86,8 +114,8 @@ def served(store: str) -> Iterator[Served]:
             environment |= {"CHENGMA_STORE": url, "CHENGMA_KEYS": str(keys), "CHENGMA_MONGO_DRIVER": store}
             subprocess.run([sys.executable, "-m", "backend", "migrate"], env=environment, cwd=folder, check=True)
             asyncio.run(_fill(city.store, url))
-        running.enter_context(server(["-m", "tests.load.measured_server"], port, environment, folder / "log"))
-        yield Served(port, pid_in(folder / "log"), metrics_port, displays)
+        pid = running.enter_context(server(["-m", "tests.load.measured_server"], port, environment, folder / "log"))
+        yield Served(port, pid, metrics_port, displays, folder, environment)
 
 
 @contextmanager
@@ -95,14 +123,15 @@ def bare(kind: str) -> Iterator[Process]:
     """Serve something bare next to a city until the end of the block: see `tests.load.bare`."""
     port = free_port()
     with TemporaryDirectory() as folder:
-        log = Path(folder, "log")
-        with server(["-m", "tests.load.bare", kind, str(port)], port, os.environ | {"PYTHONPATH": str(ROOT)}, log):
-            yield Process(port, pid_in(log))
+        arguments = ["-m", "tests.load.bare", kind, str(port)]
+        with server(arguments, port, os.environ | {"PYTHONPATH": str(ROOT)}, Path(folder, "log")) as pid:
+            yield Process(port, pid)
 
 
-def pid_in(log: Path) -> int:
-    """Return the process id that a server has printed first."""
-    return int(log.read_text(encoding="utf-8").split("\n", 1)[0])
+def _copied(source: Path, target: Path) -> Path:
+    with closing(sqlite3.connect(source)) as one, closing(sqlite3.connect(target)) as other:
+        one.backup(other)
+    return target
 
 
 async def _fill(path: Path, url: str) -> None:

@@ -3,7 +3,6 @@
 So one process with one state of its memory is measured with and without what is to be compared.
 """
 
-import os
 import runpy
 import signal
 import sys
@@ -20,8 +19,7 @@ UNPACED = 1_000_000_000
 
 
 def main() -> None:
-    """Print the id of this process, and serve."""
-    print(os.getpid(), flush=True)
+    """Serve."""
     switched(signal.SIGUSR1, admit_all())
     switched(signal.SIGUSR2, admit_none())
     sys.argv = ["chengma", "serve"]

@@ -4,7 +4,6 @@ import asyncio
 import os
 import random
 import signal
-import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -171,8 +170,3 @@ def _event(event_id: str, chance: random.Random) -> dict[str, object]:
     at = (datetime.now(UTC) - timedelta(hours=chance.randrange(1, 200))).isoformat()
     event = {"kind": "test", "test": "pcr", "result": "negative", "sampled_at": at}
     return {"source": "cdc", "id": event_id, "id_number": id_number(chance.randrange(PEOPLE)), "event": event}
-
-
-def elapsed(began: float) -> str:
-    """Return the elapsed seconds as text."""
-    return f"{time.monotonic() - began:.0f} s"

@@ -50,7 +50,7 @@ async def crowd(settings: Settings) -> tuple[list[Answer], float, Budget, list[o
     cities = [process() for _ in range(4)]
     try:
         people = await make_talents(cities[0], CROWD)
-        answers, seconds = await claim_at_once(cities, people, "plain", CROWD)
+        answers, seconds = await claim_at_once(cities, people, ["plain"], CROWD)
         await serve_waitlist(claims, cities[0], "plain")
         budget = await get_or_create_budget(benefits, cities[0], "plain:2026")
         bank = cities[0].port(PayoutBank)

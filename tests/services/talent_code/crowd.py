@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
@@ -20,6 +21,9 @@ from backend.services.talent_code.review import update_talent
 from backend.store.place import Place
 from tests.benefits.world import card_number
 from tests.services.talent_code.world import DOCTOR
+
+MADE_AT_ONCE = 256
+"""Fewer than may wait in a store."""
 
 
 class Answer(Struct):
@@ -53,19 +57,27 @@ async def make_talents(city: City, number: int) -> list[str]:
         await update_talent(city, talent.id, reassess)
         return talent.id
 
-    return list(await asyncio.gather(*map(make, range(number))))
+    made = list[str]()
+    for begin in range(0, number, MADE_AT_ONCE):
+        made.extend(await asyncio.gather(*map(make, range(begin, min(begin + MADE_AT_ONCE, number)))))
+    return made
 
 
 async def claim_at_once(
-    cities: list[City], people: list[str], benefit: str, at_once: int
+    cities: Sequence[City], people: Sequence[str], benefits: Sequence[str], at_once: int
 ) -> tuple[list[Answer], float]:
-    """Let all people claim, `at_once` at a time, by the processes in turn; return the answers and the seconds."""
+    """Let each person claim one of the benefits, `at_once` at a time, by the processes in turn.
+
+    Return the answers and the seconds.
+    """
     slots = asyncio.Semaphore(at_once)
 
     async def claim(place: int) -> Answer:
         async with slots:
             begun = time.perf_counter()
-            claimed = await claim_benefit(cities[place % len(cities)], people[place], benefit, "tap", {})
+            claimed = await claim_benefit(
+                cities[place % len(cities)], people[place], benefits[place % len(benefits)], "tap", {}
+            )
             return Answer(claimed, time.perf_counter() - begun)
 
     begun = time.perf_counter()

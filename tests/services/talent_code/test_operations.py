@@ -42,7 +42,7 @@ async def claims_of_halves(settings: Settings) -> list[tuple[list[Claim], float]
 
 async def claims_of(city: City, counted: CountingStore, people: list[str]) -> tuple[list[Claim], float]:
     before = counted.total()
-    answers, _ = await claim_at_once([city], people, "plain", MAX_CONCURRENT)
+    answers, _ = await claim_at_once([city], people, ["plain"], MAX_CONCURRENT)
     return [answer.claim for answer in answers], (counted.total() - before) / len(people)
 
 
