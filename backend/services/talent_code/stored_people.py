@@ -42,7 +42,9 @@ class StoredPerson(Struct, frozen=True):
         return Talent(id=self.person.id, code_id="", born_at=midnight(self.person.born_on, zone))
 
 
-async def gather_people(store: Store, module: str, people: Sequence[Person]) -> list[StoredPerson | None]:
+async def gather_people(
+    store: Store, module: str, _at: datetime, people: Sequence[Person]
+) -> list[StoredPerson | None]:
     """Read what a benefit's facts are derived from; None for people whose day of birth is not known.
 
     No benefit is open to them before they tell it.
