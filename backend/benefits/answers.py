@@ -89,6 +89,19 @@ def _record(fact: DeclaredFact, given: object, zone: ZoneInfo) -> dict[str, obje
     return {one.name: _value(one, record.get(one.name), zone) for one in present}
 
 
+def kept_answers(struct: type[Struct], kept: Answers) -> dict[str, Any]:
+    """Return the values that a claim keeps of the facts which a benefit declares, as far as it still expects such."""
+    types = {field.name: field.type for field in msgspec.structs.fields(struct)}
+    found = dict[str, Any]()
+    for fact in declared_facts(struct):
+        if fact.name in kept:
+            try:
+                found[fact.name] = msgspec.convert(kept[fact.name], types[fact.name])
+            except msgspec.ValidationError:
+                continue  # a later edition expects another answer
+    return found
+
+
 def expected_answer(fact: DeclaredFact) -> Text:
     """Return what an answer to a question must be, in words."""
     match fact.type:

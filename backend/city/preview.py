@@ -223,7 +223,7 @@ async def count(
 
 async def _count_objects(store: Store, comparison: Comparison, facts: StoredFacts, documents: Sequence[Any]) -> None:
     module = comparison.subject.module
-    documents, sources = await sources_of(store, facts, module, documents)
+    documents, sources = await sources_of(store, facts, comparison.subject, documents)
 
     def facts_at(edition: Edition, at: datetime) -> list[Any]:
         return [facts.facts_of(source, module, edition.rulebook, at) for source in sources]
@@ -244,12 +244,12 @@ async def _count_objects(store: Store, comparison: Comparison, facts: StoredFact
 
 
 async def sources_of(
-    store: Store, facts: StoredFacts, module: str, documents: Sequence[Any]
+    store: Store, facts: StoredFacts, subject: Subject, documents: Sequence[Any]
 ) -> tuple[list[Any], list[Any]]:
     """Return the documents of people who are counted, and what the facts of each are derived from."""
     if facts.gather is None:
         return list(documents), list(documents)
-    gathered = await facts.gather(store, module, documents)
+    gathered = await facts.gather(store, subject.module, subject.at, documents)
     pairs = [pair for pair in zip(documents, gathered, strict=True) if pair[1] is not None]
     return [document for document, _ in pairs], [source for _, source in pairs]
 
@@ -283,7 +283,7 @@ async def report_module(
     comparison = Comparison(subject)
     chosen = chosen_samples(comparison, tally)
     stored = await store.get_many(facts.kind, [person for person, _ in chosen])
-    documents, sources = await sources_of(store, facts, subject.module, list(stored.values()))
+    documents, sources = await sources_of(store, facts, subject, list(stored.values()))
     source_of = {document.id: source for document, source in zip(documents, sources, strict=True)}
     samples: list[Sample] = []
     for person, cell in chosen:

@@ -224,8 +224,11 @@ class PersonalData(Struct, frozen=True, kw_only=True):
 DeriveFacts = Callable[[Any, str, Rulebook, datetime], Struct]
 """Returns the facts that follow from a document for a module of a rulebook, at an instant; a PartlyKnown lacks some."""
 
-GatherFacts = Callable[[Store, str, Sequence[Any]], Awaitable[Sequence[Any]]]
-"""Reads what facts for a module are derived from, for each of these documents; None for one who is not counted."""
+GatherFacts = Callable[[Store, str, datetime, Sequence[Any]], Awaitable[Sequence[Any]]]
+"""Reads what facts for a module are derived from, for each of these documents; None for one who is not counted.
+
+The instant is that at which people are counted first.
+"""
 
 
 class StoredFacts(Struct, frozen=True, kw_only=True):

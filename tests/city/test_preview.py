@@ -231,10 +231,10 @@ def test_the_parts_of_a_collection_hold_everybody_once(opened: Open) -> None:
 
 
 def test_only_modules_that_differ_are_previewed_and_others_say_why() -> None:
-    changed = draft("title:", "title: ", module="school_lookup.age")
+    changed = draft("title:", "title: ", module="school_lookup.points")
     found, refused = previewed(RULEBOOK, changed, STORED)
     assert found == []
-    assert [one.module for one in refused] == ["school_lookup.age"]
+    assert [one.module for one in refused] == ["school_lookup.points"]
     assert "stored" in refused[0].reason.en
 
 

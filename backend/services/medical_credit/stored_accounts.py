@@ -23,7 +23,9 @@ class StoredAccount(Struct, frozen=True):
     unpaid: Sequence[Visit]
 
 
-async def gather_accounts(store: Store, _module: str, enrolments: Sequence[Enrolment]) -> list[StoredAccount | None]:
+async def gather_accounts(
+    store: Store, _module: str, _at: datetime, enrolments: Sequence[Enrolment]
+) -> list[StoredAccount | None]:
     """Read the unpaid visits of each account; None for one that is closed."""
     return [None if one.closed_at is not None else StoredAccount(one, await _unpaid(store, one)) for one in enrolments]
 

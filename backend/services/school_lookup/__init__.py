@@ -9,11 +9,13 @@ Read `facts` and `plan` first (what is known of a family and of a district), the
 `editions` stores plans and holds those in force in memory; `plan_check` checks a plan before it is imported.
 """
 
-from backend.city.service import Service, routes_of
+from backend.city.person import Person
+from backend.city.service import Service, StoredFacts, routes_of
 from backend.i18n import Text
 from backend.services.school_lookup.api import lookups, plans
 from backend.services.school_lookup.model import SchoolCatchments, SchoolEdition, SchoolPlan
-from backend.services.school_lookup.rule_modules import RULE_MODULES
+from backend.services.school_lookup.rule_modules import AGE, RULE_MODULES
+from backend.services.school_lookup.stored_children import AGES, gather_children, stored_age_facts
 from backend.services.school_lookup.synthetic import synthesize
 
 service = Service(
@@ -22,5 +24,15 @@ service = Service(
     routes=routes_of(lookups, plans),
     documents=[SchoolEdition, SchoolCatchments, SchoolPlan],
     rule_modules=RULE_MODULES,
+    stored_facts=[
+        StoredFacts(
+            kind=Person,
+            modules=[AGE],
+            gather=gather_children,
+            derive=stored_age_facts,
+            groups=AGES,
+            by_district=True,
+        )
+    ],
     synthesize=synthesize,
 )

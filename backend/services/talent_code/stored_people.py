@@ -6,9 +6,9 @@ from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import msgspec
 from msgspec import Struct, field
 
+from backend.benefits.answers import kept_answers
 from backend.benefits.terms import MAX_FEN
 from backend.city.person import Person
 from backend.rulebook import Rulebook
@@ -42,7 +42,9 @@ class StoredPerson(Struct, frozen=True):
         return Talent(id=self.person.id, code_id="", born_at=midnight(self.person.born_on, zone))
 
 
-async def gather_people(store: Store, module: str, people: Sequence[Person]) -> list[StoredPerson | None]:
+async def gather_people(
+    store: Store, module: str, _at: datetime, people: Sequence[Person]
+) -> list[StoredPerson | None]:
     """Read what a benefit's facts are derived from; None for people whose day of birth is not known.
 
     No benefit is open to them before they tell it.
@@ -97,21 +99,9 @@ def _facts(
 
 def _declared(stored: StoredPerson, struct: type[Struct]) -> dict[str, Any]:
     """Return those of the facts that a benefit declares which are stored, by their names."""
-    kept = {} if stored.claim is None else stored.claim.declared
-    found = dict[str, Any]()
-    for fact in declared_facts(struct):
-        if fact.source.startswith("profile."):
-            found[fact.name] = facts_on_profile(stored.person, fact)
-        elif fact.name in kept:
-            try:
-                found[fact.name] = msgspec.convert(kept[fact.name], _type_of(struct, fact.name))
-            except msgspec.ValidationError:
-                continue  # the draft expects another answer
-    return found
-
-
-def _type_of(struct: type[Struct], name: str) -> Any:  # noqa: ANN401  any type
-    return next(field.type for field in msgspec.structs.fields(struct) if field.name == name)
+    kept = {} if stored.claim is None else kept_answers(struct, stored.claim.declared)
+    on_profile = [fact for fact in declared_facts(struct) if fact.source.startswith("profile.")]
+    return kept | {fact.name: facts_on_profile(stored.person, fact) for fact in on_profile}
 
 
 def stored_class_facts(talent: Talent, _module: str, rulebook: Rulebook, at: datetime) -> TalentFacts:

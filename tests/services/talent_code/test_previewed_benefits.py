@@ -10,16 +10,18 @@ from msgspec.structs import replace
 
 from backend.benefits.claim import PastClaim
 from backend.city.person import Person
-from backend.city.preview import preview_editions, stored_facts_of
+from backend.city.preview import TOO_MANY_ANSWERS, preview_editions, stored_facts_of
 from backend.city.service import discover_services, rule_modules_of
 from backend.i18n import Text
 from backend.rulebook import Rulebook, SourceFile, make_rulebook, read_rules
 from backend.rulebook.needs import facts_of
+from backend.rulebook.preview import possible
 from backend.rulebook.preview.report import ModulePreview
 from backend.services.talent_code.facts import BenefitFacts, TalentClass
 from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.talent import Figures, Grant, Talent
 from backend.store import Document, Store
+from backend.store.sqlite.store import SqliteStore
 from tests.conftest import ROOT
 from tests.rulebook.test_agreement import CITY, RULEBOOK
 from tests.services.talent_code.old_age import MODULE
@@ -239,3 +241,19 @@ def test_who_has_not_opened_the_talent_code_has_no_class(opened: Open) -> None:
     module = preview(opened, RULEBOOK, changed, [person(1, 1990), *talented(2, None, "e")])
     assert matrix(module) == {(0, 0): 1, (250_000, 250_000): 1}
     assert module.unanswered == 0
+
+
+def test_a_benefit_with_too_many_combinations_of_answers_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(possible, "MAX_ANSWERS", 3)
+
+    async def refused() -> list[tuple[str, str]]:
+        store = SqliteStore.open(tmp_path / "city.db", [Person, Talent, Claim])
+        await store.restore(people())
+        report = await preview_editions(store, STORED, RULEBOOK, WITH_SUBSIDY, NOW)
+        await store.close()
+        assert report.modules == []
+        return [(one.module, one.reason.en) for one in report.not_previewed]
+
+    assert asyncio.run(refused()) == [(OLD_AGE, TOO_MANY_ANSWERS.en)]

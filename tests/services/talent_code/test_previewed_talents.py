@@ -124,7 +124,7 @@ def test_a_benefit_is_previewed_with_the_class_that_a_talent_has_on_each_day(tmp
 
 @pytest.mark.parametrize(
     ("module", "where"),
-    [("medical_credit.terms", "medical_credit/terms.yaml:"), ("school_lookup.age", "school_lookup/age.yaml:")],
+    [("medical_credit.terms", "medical_credit/terms.yaml:"), ("school_lookup.points", "school_lookup/points.yaml:")],
 )
 def test_a_module_that_nobody_can_be_counted_for_is_refused_at_its_facts(module: str, where: str) -> None:
     found, (refused,) = previewed(RULEBOOK, RULEBOOK, STORED, [module])
