@@ -76,10 +76,10 @@ async def waiting_claims(world: TalentWorld) -> list[Claim]:
 async def happen(world: TalentWorld, wave: Wave, people: list[str]) -> None:
     cities = [world.city(number, budget) for number, budget in enumerate(wave.budgets)]
     line = await waiting_claims(world)
-    claiming = [claim_benefit(cities[place % 2], one, "plain", "tap", {}) for place, one in enumerate(people)]
+    claims = [claim_benefit(cities[place % 2], one, "plain", "tap", {}) for place, one in enumerate(people)]
     leaving = [saga.claims.decide(cities[0], claim, leave_waitlist) for claim in line[: wave.leave]]
     serving = [serve_waitlist(saga.claims, cities[1], "plain")] if wave.serve else []
-    answers = await asyncio.gather(*claiming, *leaving, *serving, return_exceptions=True)
+    answers = await asyncio.gather(*claims, *leaving, *serving, return_exceptions=True)
     failed = [one for one in answers if isinstance(one, BaseException) and not isinstance(one, NotOnWaitlist)]
     assert not failed, "only who was paid meanwhile cannot leave the line"
 
