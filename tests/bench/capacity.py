@@ -36,7 +36,7 @@ RATES: Mapping[str, Sequence[Cell | None]] = {
 def read_results(text: str) -> Results:
     """Return the tables of the benchmarks in a text such as RESULTS.md."""
     found: dict[str, dict[str, Sequence[str]]] = {}
-    for section in re.split(r"(?m)^## ", text)[1:]:
+    for section in re.split(r"(?m)^##? ", text)[1:]:
         title = section.partition("\n")[0]
         lines = [line for line in section.splitlines() if line.startswith("| ")][1:]
         rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if "---" not in line]
