@@ -83,7 +83,7 @@ def _presence(layout: Layout, people: Integers) -> Integers:
         column = layout.columns.get((name, "?")) or layout.columns.get((name,))
         if column is not None:
             held = people[:, column.slot]
-            bits |= np.where((held != ABSENT) & (held != 0) if _is_number(column) else held != ABSENT, 1 << bit, 0)
+            bits |= (held != (0 if _is_number(column) else ABSENT)).astype(np.int64) << bit
     return bits
 
 
