@@ -212,7 +212,7 @@ def value_of(buffer: Bytes, at: int, kind: int, names: Bytes, words: Integers, f
 
 
 @compiled
-def read_document(  # noqa: C901, PLR0912, PLR0915  one loop over bytes: calls would pass on all of its state
+def read_document(  # noqa: C901, PLR0912  one loop over bytes: calls would pass on all of its state
     buffer: Bytes, start: int, reading: Numbers, pool: Integers, room: Integers, frames: Integers
 ) -> int:
     """Read the document that begins at `start`; return FITS, FULL or UNFIT."""
