@@ -18,7 +18,7 @@ def collect_rarely() -> None:
 
 @contextmanager
 def no_collection() -> Generator[None, None, None]:
-    """Collect nothing during a command that reads much and soon ends: a fifth of the time of `chengma rules check`."""
+    """Collect nothing while much is read and little thrown away: a fifth of the time of `chengma rules check`."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

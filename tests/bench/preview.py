@@ -163,6 +163,7 @@ def _compiled(rulebook: Rulebook) -> list[tuple[str, ...]]:
     columns = columns_of_facts(source.layout, [])
     names: dict[str, object] = {}
     names["arithmetic"] = arithmetic
+    names["assume"] = jit.assume
     names["compiled"] = numba.njit(**jit.OPTIONS)
     exec(source.text[source.text.index("@compiled") :], names)  # noqa: S102  our own source
     kernel = Kernel(source, names["kernel"], counts=False)  # pyright: ignore[reportArgumentType]  a function

@@ -18,6 +18,7 @@ from pygls.exceptions import JsonRpcInvalidParams
 from pygls.lsp.server import LanguageServer
 from pygls.workspace import PositionCodec
 
+from backend.cli.garbage_collection import no_collection
 from backend.cli.rules.loading import needed_modules
 from backend.rulebook.editor.fixes import Fix, fix_of
 from backend.rulebook.editor.positions import Edit, Position, Range, range_of
@@ -113,7 +114,8 @@ class RuleServer(LanguageServer):
 
     def judge(self, run: bool) -> Judgement:
         """Judge the workspace, and show its faults in the editor."""
-        judgement = self.session.workspace.judge(cases=True, run=run)
+        with no_collection():
+            judgement = self.session.workspace.judge(cases=True, run=run)
         self.publish(judgement.faults)
         workspace = self.client_capabilities.workspace
         if run and workspace and workspace.code_lens and workspace.code_lens.refresh_support:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from backend.cli.garbage_collection import no_collection
 from backend.cli.language import AuthorOption, language
 from backend.cli.rules.loading import needed_modules
 from backend.i18n import Text
@@ -49,7 +50,8 @@ def watch_rules(
         if found != stamps:
             stamps = found
             began = time.perf_counter()
-            judgement = workspace.judge(cases=cases)
+            with no_collection():
+                judgement = workspace.judge(cases=cases)
             if then is not None and not judgement.faults:
                 then(workspace)
             _show(judgement, time.perf_counter() - began, cases=cases)

@@ -162,7 +162,19 @@ def walk(node: Node) -> Iterator[Node]:
 
 
 def key_of(node: Node, bound: Mapping[str, str] = MappingProxyType({})) -> Key:
-    """Return the structural key of an expression, which ignores its position and the names of macro variables."""
+    """Return the structural key of an expression, which ignores its position and the names of macro variables.
+
+    The node keeps it: the compiler asks for it again for each law that has the rule, and for each part of a condition.
+    """
+    if bound:
+        return _key(node, bound)
+    known = vars(node).get("key")
+    if known is None:
+        known = vars(node)["key"] = _key(node, bound)
+    return known
+
+
+def _key(node: Node, bound: Mapping[str, str]) -> Key:
     match node:
         case Constant():
             value = (

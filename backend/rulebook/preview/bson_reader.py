@@ -3,44 +3,39 @@
 from backend.rulebook.preview.documents import (
     BOOL,
     DOUBLE,
-    ELEMENT_KIND,
-    ELEMENT_STRUCT,
-    ELEMENT_WORDS,
-    ELEMENT_WORDS_END,
+    END,
     FIRST,
     INSTANT,
     INTEGER,
+    KEY_LENGTH,
     KIND,
     LIST,
+    ROWS,
+    ROWS_BEFORE,
     SKIP,
-    SLOT,
     STRUCT,
-    TARGET,
     TEXT,
     TEXT_BITS,
     WORD,
-    WORDS,
-    WORDS_END,
     Bytes,
     Integers,
 )
-from backend.rulebook.preview.jit import compiled
+from backend.rulebook.preview.jit import assume, compiled, inlined, int32, int64, uint8
 from backend.rulebook.preview.layout import DOUBLE_BITS
 from backend.rulebook.preview.rows import (
-    COUNT,
     FITS,
     FULL,
-    LIMIT,
-    LIST_TABLE,
     MAX_DEPTH,
     MISSING,
-    ROW,
     UNFIT,
     Numbers,
-    enter,
+    element_of,
     field_at,
+    leave,
     new_row,
-    wide,
+    put_defaults,
+    resume,
+    value_of_field,
     word_at,
 )
 
@@ -48,24 +43,7 @@ DOUBLE_TAG, TEXT_TAG, DOCUMENT_TAG, ARRAY_TAG, BINARY_TAG, ID_TAG, BOOL_TAG = 0x
 DATE_TAG, NULL_TAG, INT32_TAG, STAMP_TAG, INT64_TAG, DECIMAL_TAG = 0x09, 0x0A, 0x10, 0x11, 0x12, 0x13
 
 
-@compiled
-def int32(buffer: Bytes, at: int) -> int:
-    """Return a 32-bit integer."""
-    low = wide(buffer[at]) | wide(buffer[at + 1]) << 8 | wide(buffer[at + 2]) << 16
-    value = low | wide(buffer[at + 3]) << 24
-    return value - (1 << 32) if value >= 1 << 31 else value
-
-
-@compiled
-def int64(buffer: Bytes, at: int) -> int:
-    """Return a 64-bit integer."""
-    value = 0
-    for k in range(8):
-        value |= wide(buffer[at + k]) << (8 * k)
-    return value
-
-
-@compiled
+@inlined
 def after_value(buffer: Bytes, tag: int, at: int) -> int:
     """Return where the value of this type ends, or -1 for a type that the city does not store."""
     if tag in (DOCUMENT_TAG, ARRAY_TAG):
@@ -87,7 +65,15 @@ def after_value(buffer: Bytes, tag: int, at: int) -> int:
     return at + 16 if tag == DECIMAL_TAG else -1
 
 
-@compiled
+@inlined
+def after_key(buffer: Bytes, at: int) -> int:
+    """Return where the value begins whose key begins at `at`."""
+    while uint8(buffer, at) != 0:
+        at += 1
+    return at + 1
+
+
+@inlined
 def put_value(
     buffer: Bytes,
     tag: int,
@@ -124,60 +110,66 @@ def put_value(
 
 
 @compiled
-def read_document(  # noqa: C901, PLR0912  one loop over bytes: calls would pass on all of its state
+def read_document(  # noqa: C901, PLR0912, PLR0915  one loop over bytes: calls would pass on all of its state
     buffer: Bytes, start: int, reading: Numbers, pool: Integers, room: Integers, frames: Integers
 ) -> int:
     """Read the document that begins at `start`; return FITS, FULL or UNFIT."""
-    names, fields, structs, words, tables, templates = reading
-    row = new_row(0, tables, templates, pool, room)
+    names, fields, structs, words, tables = reading
+    row = new_row(0, room)
     if row < 0:
         return FULL
-    enter(frames, 0, STRUCT, row, structs[0, FIRST], 0, start + int32(buffer, start) - 1)
-    depth = 0
-    at = start + 4
-    while depth >= 0:
-        if at >= frames[depth, LIMIT]:
-            at = frames[depth, LIMIT] + 1
+    struct, expected, table, count, depth = 0, structs[0, FIRST], -1, 0, 0
+    at, limit = start + 4, start + int32(buffer, start) - 1
+    while True:
+        if at >= limit:
+            if depth == 0:
+                return FITS
+            at = limit + 1
             depth -= 1
+            put_defaults(fields, expected, expected if table >= 0 else structs[struct, END], row, pool)
+            row, limit, expected, struct, table, count = resume(frames, depth)
             continue
-        tag = wide(buffer[at])
+        tag = uint8(buffer, at)
         at += 1
-        begin = at
-        while buffer[at] != 0:
-            at += 1
-        at += 1
-        after = after_value(buffer, tag, at)
-        if after < 0:
-            return UNFIT
-        table = frames[depth, LIST_TABLE]
         if table >= 0:
-            row = new_row(table, tables, templates, pool, room)
+            at = after_key(buffer, at)
+            row = new_row(table, room)
             if row < 0:
                 return FULL
-            pool[frames[depth, COUNT]] += 1
-            kind, target, slot = tables[table, ELEMENT_KIND], tables[table, ELEMENT_STRUCT], row
-            first, end = tables[table, ELEMENT_WORDS], tables[table, ELEMENT_WORDS_END]
+            pool[count] += 1
+            kind, target, slot, first, end = element_of(tables, table, row)
         else:
-            found = field_at(buffer, begin, at - begin, names, fields, structs, frames, depth)
+            assume(expected >= 0)
+            found = field_at(buffer, at, names, fields, structs, struct, expected)
+            put_defaults(fields, expected, found, row, pool)
+            expected = max(expected, found + 1)
             if found < 0 or fields[found, KIND] == SKIP:
-                at = after
+                at = after_value(buffer, tag, after_key(buffer, at) if found < 0 else at + fields[found, KEY_LENGTH])
+                if at < 0:
+                    return UNFIT
                 continue
-            row = frames[depth, ROW]
-            kind, target, slot = fields[found, KIND], fields[found, TARGET], row + fields[found, SLOT]
-            first, end = fields[found, WORDS], fields[found, WORDS_END]
-        if tag == NULL_TAG:
-            if kind not in (STRUCT, LIST):
-                pool[slot] = MISSING
+            at += fields[found, KEY_LENGTH]
+            kind, target, slot, first, end = value_of_field(fields, found, row)
+        if kind == INSTANT and tag == DATE_TAG:
+            pool[slot] = int64(buffer, at) * 1_000
+            at += 8
+        elif tag == NULL_TAG and kind != STRUCT:
+            pool[slot] = 0 if kind == LIST else MISSING
         elif kind in (STRUCT, LIST):
             if tag != (DOCUMENT_TAG if kind == STRUCT else ARRAY_TAG) or depth + 1 == MAX_DEPTH:
                 return UNFIT
+            leave(frames, depth, row, limit, expected, struct, table, count)
             depth += 1
-            enter(frames, depth, kind, row, structs[target, FIRST] if kind == STRUCT else slot, target, after - 1)
-            after = at + 4
-        elif not put_value(buffer, tag, at, kind, names, words, first, end, pool, slot):
-            return UNFIT
-        at = after
-    return FITS
+            at, limit = at + 4, at + int32(buffer, at) - 1
+            if kind == STRUCT:
+                struct, expected, table = target, structs[target, FIRST], -1
+            else:
+                table, count = target, slot
+                pool[count] = 0
+        else:
+            if not put_value(buffer, tag, at, kind, names, words, first, end, pool, slot):
+                return UNFIT
+            at = after_value(buffer, tag, at)
 
 
 @compiled
@@ -193,11 +185,11 @@ def read_batch(
     """Read documents from `begin` on; return the first that was not read, and why: FITS if all were."""
     for document in range(begin, len(starts)):
         for table in range(len(room)):
-            room[table, 3] = room[table, 2]
+            room[table, ROWS_BEFORE] = room[table, ROWS]
         status = read_document(buffer, starts[document], reading, pool, room, frames)
         if status != FITS:
             for table in range(len(room)):
-                room[table, 2] = room[table, 3]
+                room[table, ROWS] = room[table, ROWS_BEFORE]
             return document, status
     return len(starts), FITS
 

@@ -58,7 +58,7 @@ def _add_column(arrays: dict[str, Array], column: Column, slots: Integers) -> No
     match column.form:
         case "count":
             offsets = np.zeros(len(slots) + 1, dtype=np.int32)
-            np.cumsum(slots, out=offsets[1:])
+            np.cumsum(slots.astype(np.int32), dtype=np.int32, out=offsets[1:])  # numpy is slow to convert meanwhile
             arrays[f"o_{column.name}"] = offsets
             return
         case "presence":
@@ -83,7 +83,7 @@ def _presence(layout: Layout, people: Integers) -> Integers:
         column = layout.columns.get((name, "?")) or layout.columns.get((name,))
         if column is not None:
             held = people[:, column.slot]
-            bits |= np.where((held != ABSENT) & (held != 0) if _is_number(column) else held != ABSENT, 1 << bit, 0)
+            bits |= (held != (0 if _is_number(column) else ABSENT)).astype(np.int64) << bit
     return bits
 
 

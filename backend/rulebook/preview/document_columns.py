@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from backend.rulebook.preview import bson_reader, msgpack_reader
 from backend.rulebook.preview.columns import Columns, Texts, columns_of
-from backend.rulebook.preview.documents import TEXT_BITS, Bytes, Integers, Reading, UnreadableDocument
+from backend.rulebook.preview.documents import TEXT_BITS, Bytes, Integers, Pool, Reading, UnreadableDocument
 from backend.rulebook.preview.jit import compiled
-from backend.rulebook.preview.layout import ABSENT, PEOPLE
+from backend.rulebook.preview.layout import ABSENT
 from backend.rulebook.preview.rows import FITS, FULL, MAX_DEPTH
 
-PEOPLE_AT_ONCE = 1 << 13
+PEOPLE_AT_ONCE = 1 << 12
 """The people whose rows are in the pool at once, so that it stays in the processor's cache."""
 
 ELEMENTS_PER_PERSON = 2
@@ -31,6 +31,7 @@ class DocumentReader:
     reading: Reading
     texts: Texts = field(default_factory=Texts)
     factor: int = ELEMENTS_PER_PERSON
+    pool: Pool | None = None
 
     def read(self, buffer: bytes, starts: Integers) -> list[Columns]:
         """Return the columns of the documents of a batch, each part with at most PEOPLE_AT_ONCE of them.
@@ -43,40 +44,35 @@ class DocumentReader:
         done, parts = 0, list[Columns]()
         while done < len(starts):
             end = min(len(starts), done + PEOPLE_AT_ONCE)
-            pool, room = self._room(end - done)
-            read, status = read_batch(data, starts[:end], done, self.reading.numbers, pool, room, frames)
+            pool = self._pool()
+            read, status = read_batch(data, starts[:end], done, pool.reading, pool.numbers, pool.room, frames)
             if status not in (FITS, FULL):
                 end = int(starts[read + 1]) if read + 1 < len(starts) else len(buffer)
                 raise UnreadableDocument(_id_in(buffer[int(starts[read]) : end]))
-            if read == done:
-                self.factor *= 4  # not even one document fits
-            else:
-                parts.append(self._columns(data, pool, room))
+            if read > done:
+                parts.append(self._columns(data, pool))
+            if status == FULL:
+                self.factor *= 2  # people here have longer lists
+                self.pool = None
             done = read
         return parts
 
-    def _room(self, people: int) -> tuple[Integers, Integers]:
-        strides = [len(table.columns) for table in self.reading.layout.tables]
-        room = np.zeros((len(strides), 4), dtype=np.int64)
-        used = 0
-        for table, stride in enumerate(strides):
-            capacity = people if table == PEOPLE else people * self.factor
-            room[table] = (used, capacity, 0, 0)
-            used += capacity * stride
-        return np.empty(used, dtype=np.int64), room
+    def _pool(self) -> Pool:
+        """Return the pool, without rows; it stays in the processor's cache from part to part."""
+        if self.pool is None:
+            self.pool = self.reading.pool(PEOPLE_AT_ONCE, PEOPLE_AT_ONCE * self.factor)
+        self.pool.clear()
+        return self.pool
 
-    def _columns(self, data: Bytes, pool: Integers, room: Integers) -> Columns:
-        layout = self.reading.layout
+    def _columns(self, data: Bytes, pool: Pool) -> Columns:
         tables: list[Integers] = []
-        for number, table in enumerate(layout.tables):
-            begin, rows = int(room[number, 0]), int(room[number, 2])
-            stride = len(table.columns)
-            slots = pool[begin : begin + rows * stride].reshape(rows, stride)
+        for number, table in enumerate(self.reading.layout.tables):
+            slots = pool.rows(number)
             for column in table.columns:
                 if column.form == "text":
                     slots[:, column.slot] = self._numbered(data, slots[:, column.slot])
             tables.append(slots)
-        return columns_of(layout, tables, self.texts)
+        return columns_of(self.reading.layout, tables, self.texts)
 
     def _numbered(self, data: Bytes, places: Integers) -> Integers:
         number = self.texts.number

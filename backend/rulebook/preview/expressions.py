@@ -177,6 +177,7 @@ class Expressions(Writer):
         path = (*owner.path, source.name)
         offsets, row = self.array("o", path), self.name("e")
         self.line(f"for {row} in range({offsets}[{owner.row}], {offsets}[{owner.row} + 1]):")
+        self.line(f"    assume({row} >= 0)")
         self.depth += 1
         element = source.type.element
         assert element is not None

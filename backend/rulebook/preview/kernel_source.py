@@ -131,7 +131,7 @@ class _Writer:
         text = "\n".join(
             [
                 "from backend.rulebook.preview import arithmetic",
-                "from backend.rulebook.preview.jit import compiled",
+                "from backend.rulebook.preview.jit import assume, compiled",
                 "",
                 "",
                 "@compiled",
@@ -140,6 +140,7 @@ class _Writer:
                 *(f"    d{number} = doubles[{number}]" for number in range(len(write.doubles))),
                 *(f"    s{number} = texts[{number}]" for number in range(len(write.texts))),
                 "    for i in range(low, high):",
+                "        assume(i >= 0)",
                 "        present = presence[i]",
                 *self._skip(),
                 *write.lines,

@@ -16,11 +16,15 @@ def _as_it_is(function: object) -> object:
     return function
 
 
+def _check(certain: bool) -> None:
+    assert certain, "machine code takes this for granted"
+
+
 def interpreted(module: Module, law: Law, mode: Mode) -> Kernel:
     """Return a kernel that Python runs from its source. Raises Unsupported, UnsupportedLayout or TooManyRules."""
     source = kernel_source(module, law, mode)
     plain = {name: getattr(part, "py_func", part) for name, part in vars(arithmetic).items()}
-    names: dict[str, Any] = {"arithmetic": SimpleNamespace(**plain), "compiled": _as_it_is}
+    names: dict[str, Any] = {"arithmetic": SimpleNamespace(**plain), "compiled": _as_it_is, "assume": _check}
     exec(source.text[source.text.index("@compiled") :], names)  # noqa: S102  our own source
 
     def run(low: int, high: int, now: int, *arrays: np.ndarray[Any, Any]) -> None:
