@@ -91,7 +91,7 @@ EXAMPLES: dict[type[Document], Callable[[str, int], Document]] = {
     HealthEventReceipt: lambda name, at_ms: HealthEventReceipt(id=name, payload="", person="p", received_ms=at_ms),
     ReportCount: lambda name, at_ms: ReportCount(id=name, expires_ms=at_ms),
     VenueVisit: lambda name, at_ms: VenueVisit(
-        id=name, venue="v", scan_id="", person="p", at_ms=at_ms, outcome="valid", colour="green", gate="g"
+        id=name, venue="v", scan_id=name, person="p", at_ms=at_ms, outcome="valid", colour="green", gate="g"
     ),
     ScanReservation: lambda name, at_ms: ScanReservation(id=name, visit="v", at_ms=at_ms),
     HisMessage: lambda name, at_ms: HisMessage(

@@ -14,9 +14,10 @@ from backend.city.service import City, discover_integrations, discover_services
 from backend.services.medical_credit.hospital_commands import handle_command
 from backend.services.medical_credit.model.commands import CloseVisit, OpenVisit
 from backend.services.medical_credit.model.hospital import Hospital
-from backend.services.medical_credit.model.visit import Line, visit_id
+from backend.services.medical_credit.model.visit import Line, Visit, visit_id
 from backend.services.medical_credit.saga import visit_saga
 from backend.settings import Settings
+from backend.store.in_hand import MAX_REFUSED
 from tests.conftest import ROOT
 from tests.counting_store import CountingStore
 from tests.integrations.his.hospital import connect, enrol
@@ -102,5 +103,25 @@ def test_a_first_visit_reads_four_documents_and_stores_each_command_with_one_wri
         opening = {("find", "Person"): 1, ("get", "Enrolment"): 1, ("insert", "Visit"): 1}
         billing = {("get", "Visit"): 1, ("replace", "Enrolment"): 1, ("insert", "Notice"): 1}
         assert store.calls == opening | billing | {("replace", "Visit"): CHARGES + 1 + 3}
+
+    in_counted_city(address, tmp_path, work)
+
+
+def test_two_processes_that_take_turns_at_a_visit_lose_no_charge_and_soon_read_it_again(
+    address: str, tmp_path: Path
+) -> None:
+    """Each writes by an outdated copy at most MAX_REFUSED times, and then reads the visit before each command."""
+
+    async def work(city: City, store: CountingStore, hospital: Hospital, patients: list[str]) -> None:
+        stores = store, CountingStore(city.store)
+        cities = [replace(city, store=one) for one in stores]
+        await handle_command(city, hospital, "V1", OpenVisit(patients[0], "emergency", city.now()), "V1-open")
+        charges = [Line(f"L{n}", "charge", "110100001", "诊查费", 2_000, city.now()) for n in range(20)]
+        for number, charge in enumerate(charges):
+            await handle_command(cities[number % 2], hospital, "V1", charge, f"V1-{number}")
+        stored = await store.get(Visit, visit_id(hospital.id, "V1"))
+        assert stored is not None
+        assert stored.lines == tuple(charges)
+        assert stores[1].calls["replace", "Visit"] <= len(charges) / 2 + MAX_REFUSED
 
     in_counted_city(address, tmp_path, work)
