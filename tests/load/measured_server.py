@@ -6,11 +6,12 @@ So one process with one state of its memory is measured with and without what is
 import runpy
 import signal
 import sys
+import time
 from collections.abc import Callable
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from backend.operations.load_shedding import MOST_ROOM, LoadShedder
+from backend.operations.load_shedding import MOST_ROOM, BegunRequest, LoadShedder
 from backend.web import overload_refusals
 from backend.web.bounded_protocol import BoundedProtocol
 from backend.web.overload_refusals import OverloadRefusals
@@ -39,17 +40,29 @@ def switched(number: signal.Signals, switch: Callable[[bool], None]) -> None:
 
 
 def admit_all() -> Callable[[bool], None]:
-    """Return the switch that takes away what admission adds to uvicorn's connections, except the limits."""
-    ours = {name: vars(BoundedProtocol)[name] for name in ("_has_room", "_start_asgi_task")}
+    """Return the switch that takes away ranks, room and the times of requests; only while nothing is in flight."""
+    begun = BegunRequest("citizens", time.perf_counter())
 
     def has_room(*_: object) -> bool:
         return True
 
-    bare = {"_has_room": has_room, "_start_asgi_task": HttpToolsProtocol._start_asgi_task}
+    def begin(*_: object) -> BegunRequest:
+        return begun
+
+    def nothing(*_: object) -> None:
+        pass
+
+    start = HttpToolsProtocol._start_asgi_task
+    bare: dict[type, dict[str, object]] = {
+        BoundedProtocol: {"_has_room": has_room, "_start_asgi_task": start},
+        LoadShedder: {"begin": begin, "admit": nothing, "wait": nothing, "resume": nothing, "end": nothing},
+    }
+    ours = {of: {name: vars(of)[name] for name in methods} for of, methods in bare.items()}
 
     def switch(is_on: bool) -> None:
-        for name, method in (bare if is_on else ours).items():
-            setattr(BoundedProtocol, name, method)
+        for of, methods in (bare if is_on else ours).items():
+            for name, method in methods.items():
+                setattr(of, name, method)
 
     return switch
 

@@ -178,6 +178,7 @@ async def _costs(measured: Mapping[str, Process], request: bytes, count: int) ->
     for _ in range(ROUNDS):
         for kind, process in measured.items():
             costs[kind].append(await _cost(process, connections[kind], [request], answers))
+    assert set(answers.statuses) == {200, REFUSED}, "the city refuses all, and the others nothing"
     for opened in connections.values():
         close(opened)
     return costs
