@@ -233,3 +233,20 @@ def test_an_unknown_person_and_a_module_about_nobody_are_refused(
     assert "no person has this id, and no code has it" in unknown.output
     module = run("explain", "medical_credit.terms", "--person", "nobody", **environment_of(settings))
     assert "medical_credit.terms does not decide about a person whom the city keeps" in module.output
+
+
+def test_an_identity_cards_number_is_not_the_id_of_a_person() -> None:
+    for language, words in (("en", "this is an identity card's number"), ("zh", "这是身份证号")):
+        found = run("explain", "health_code.colour", "--person", "11010519491231002X", CHENGMA_LANGUAGE=language)
+        assert found.exit_code == 1
+        assert words in found.output
+        assert "11010519491231002X" not in found.output
+
+
+def test_an_instant_outside_the_years_of_facts_is_named_at_its_place(tmp_path: Path) -> None:
+    facts = tmp_path / "facts.yaml"
+    facts.write_text('contacts: [{level: close, at: "1899-05-15T12:00:00+08:00"}]\n', "utf-8")
+    found = run("explain", "health_code.colour", "--facts", str(facts))
+    assert found.exit_code == 1
+    assert "facts.yaml:1:31: R018 '1899-05-15T12:00:00+08:00' is outside the years 1900 to 2149" in found.output
+    assert "= correct the year" in found.output

@@ -47,7 +47,7 @@ def test_the_smallest_person_who_loses_is_printed_as_facts_and_as_a_case(draft: 
         "      talent_class: e",
         "  the result changes from 50 (every-class) to 40 (every-class)",
         "  as a case:",
-        "    - case: 没有人得到的比原来少",
+        '    - case: "counterexample: nobody gets less than before (the result changes from 50 to 40)"',
         "      at: 2019-01-01T00:00:00+08:00",
         '      given: {born_at: "2000-01-01T08:00:00+08:00", talent_class: e}',
     ]

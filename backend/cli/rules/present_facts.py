@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -21,13 +22,22 @@ if TYPE_CHECKING:
     from backend.city.service import City, FactsOf
 
 _BY_CODE = Index(("code_id",))
+_ID_NUMBER = re.compile(r"[0-9]{17}[0-9Xx]")
 
 
 def read_present_facts(module: str, named: str) -> Struct:
-    """Return the facts that a module would now read of a person, who is named by their id or the id of their code.
+    """Return the facts that a module would now read of a person, who is named by the city's id or the id of their code.
 
     The read is in the audit log before the facts are returned. Raises AuthorError if there are none.
     """
+    if _ID_NUMBER.fullmatch(named):
+        raise AuthorError(
+            Text(
+                zh="这是身份证号；请填写本市的人员编号（见预演的样例和审计日志）或其码的编号",
+                en="this is an identity card's number: give the city's id of the person, as in the samples of a "
+                "preview and in the audit log, or the id of their code",
+            )
+        )
     found = next((facts for name, facts in _declared().items() if fnmatchcase(module, name)), None)
     if found is None:
         raise AuthorError(
@@ -41,7 +51,10 @@ def read_present_facts(module: str, named: str) -> Struct:
         person = await _person_id(city, named)
         if person is None:
             raise AuthorError(
-                Text(zh="没有此编号的人，也没有此编号的码", en="no person has this id, and no code has it")
+                Text(
+                    zh="没有此编号的人，也没有此编号的码；人员编号见预演的样例和审计日志",
+                    en="no person has this id, and no code has it; the samples of a preview and the audit log have ids",
+                )
             )
         act = city_act("rules.explained", person, city.now(), module)
         await record_act(city, replace(act, person=person))

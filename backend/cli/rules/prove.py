@@ -12,7 +12,7 @@ from backend.cli.language import AuthorCommand, AuthorError, AuthorOption, langu
 from backend.cli.rules.editions import read_edition
 from backend.i18n import Text
 from backend.rulebook.prover import NOT_INSTALLED, is_installed
-from backend.rulebook.prover.standing import all_claims, describe, read_claim_files
+from backend.rulebook.prover.standing import all_claims, case_of, describe, read_claim_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -204,7 +204,7 @@ def _lines(result: ClaimResult, language: str) -> list[str]:
     if result.counterexample is not None:
         lines += [f"  {line}" for line in describe(result.counterexample).in_language(language).splitlines()]
         lines.append("  " + Text(zh="可加入案例文件：", en="as a case:").in_language(language))
-        lines += [f"  {line}" for line in result.counterexample.case.splitlines()]
+        lines += [f"  {line}" for line in case_of(result, language).splitlines()]
     return lines
 
 

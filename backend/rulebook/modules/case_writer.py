@@ -30,7 +30,7 @@ def case_yaml(
 ) -> str:
     """Return a case as an item of a file of cases, whose expectation is the verdict."""
     margin = " " * indent
-    lines = [f"{margin}- case: {_text(name)}", f"{margin}  at: {instant_yaml(verdict.at, zone)}"]
+    lines = [f"{margin}- case: {text_yaml(name)}", f"{margin}  at: {instant_yaml(verdict.at, zone)}"]
     if on is not None:
         lines.append(f"{margin}  on: {on}")
     given = f"{margin}  given: {facts_yaml(facts, zone)}"
@@ -143,12 +143,12 @@ def value_yaml(value: Any, zone: ZoneInfo) -> str:  # noqa: ANN401  any value of
         case Struct():
             return facts_yaml(value, zone)
         case str():
-            return _text(value)
+            return text_yaml(value)
         case _:
             return str(value)
 
 
-def _text(text: str) -> str:
+def text_yaml(text: str) -> str:
     """Return a text as a YAML scalar, in quotes if YAML could read it as something else."""
     if _PLAIN.fullmatch(text) and text.strip() == text and text.lower() not in ("true", "false", "null", "yes", "no"):
         return text

@@ -207,7 +207,10 @@ class FieldReader:
         except EvaluationError as error:
             form = form_of_instant(value.text) if isinstance(value, YamlScalar) else None
             form = form or "2020-02-11T00:00:00+08:00"
-            self.file.fault(value.location, error.message, Text(zh=f"请写 {form}", en=f"write {form}"), "R018")
+            advice = Text(zh=f"请写 {form}", en=f"write {form}")
+            if isinstance(value, YamlScalar) and form == value.text:  # its form is right, its year is not
+                advice = Text(zh="请更正年份", en="correct the year")
+            self.file.fault(value.location, error.message, advice, "R018")
             return None
 
     def whole_number(self, value: YamlValue, *, money: bool = False) -> int | None:

@@ -13,7 +13,7 @@ from backend.rulebook import Rulebook
 from backend.rulebook.language.explainer import explain
 from backend.rulebook.language.temporal import midnight
 from backend.rulebook.language.types import EPOCH, INSTANT_RANGE, MICROSECOND, microseconds
-from backend.rulebook.modules.case_writer import facts_yaml, instant_yaml
+from backend.rulebook.modules.case_writer import facts_yaml, instant_yaml, text_yaml
 from backend.rulebook.modules.module import OTHERWISE, Module
 from backend.rulebook.modules.units import money_text
 from backend.rulebook.prover.claims import Added, Always, Apart, Changed, Claim, Compared, Decided, default_claim
@@ -23,7 +23,7 @@ from backend.rulebook.prover.minimise import Minimiser
 from backend.rulebook.prover.outcome import law_key
 from backend.rulebook.prover.people import NoSuchFacts, Person, block_of
 from backend.rulebook.prover.question import Period, Question, Side, ask
-from backend.rulebook.prover.report import ClaimResult, Counterexample, Decision, ProofReport
+from backend.rulebook.prover.report import ClaimResult, Counterexample, Decision, ProofReport, case_name
 from backend.rulebook.prover.sizes import Sizes
 from backend.rulebook.prover.smt import Model, Solver
 from backend.rulebook.verdict import Law, Verdict
@@ -275,7 +275,7 @@ class _Prover:
             facts = person.facts(question.facts)
             other = None if question.other is None else person.facts(question.other)
         except NoSuchFacts as error:
-            return self._unknown(Text(zh=f"{_OPEN_TEXT.zh}：{error}", en=f"{_OPEN_TEXT.en}: {error}"))
+            return self._unknown(Text(zh=_OPEN_TEXT.zh, en=f"{_OPEN_TEXT.en}: {error}"))
         at = EPOCH + smallest.number(question.now) * MICROSECOND
         before, after = self._verdicts(facts, other, at)
         if not self.contradicts(facts, other, at, before, after):
@@ -345,17 +345,16 @@ class _Prover:
     ) -> Counterexample:
         zone = self.new.rulebook.time_zone
         in_yuan = self.module.in_yuan
-        result = _decision(after, in_yuan=in_yuan).result
-        result = f"[{result}]" if self.module.strategy == "collect" else result
+        shown, then = before and _decision(before, in_yuan=in_yuan), _decision(after, in_yuan=in_yuan)
+        name = case_name(self.claim.name, shown, then).zh
+        result = f"[{then.result}]" if self.module.strategy == "collect" else then.result
         on = "" if self.new.on is None else f"    on: {self.new.on}\n"
         case = (
-            f"  - case: {self.claim.name.zh}\n    at: {instant_yaml(at, zone)}\n{on}"
+            f"  - case: {text_yaml(name)}\n    at: {instant_yaml(at, zone)}\n{on}"
             f"    given: {facts_yaml(facts if other is None else other, zone)}\n"
             f"    expect: {{result: {result}, rule: {after.rule}}}\n"
         )
         changed = None if other is None else block_of(other, zone)
-        shown = None if before is None else _decision(before, in_yuan=in_yuan)
-        then = _decision(after, in_yuan=in_yuan)
         return Counterexample(at.astimezone(zone), block_of(facts, zone), changed, shown, then, case)
 
 

@@ -33,6 +33,19 @@ class Counterexample(Struct, frozen=True):
     case: str
 
 
+def case_name(claim: Text, before: Decision | None, after: Decision) -> Text:
+    """Return the name of a counterexample's case: the claim that it contradicts, and what is decided."""
+    if before is None:
+        return Text(
+            zh=f"反例：{claim.zh}（结果是 {after.result}）",
+            en=f"counterexample: {claim.en} (the result is {after.result})",
+        )
+    return Text(
+        zh=f"反例：{claim.zh}（结果由 {before.result} 变为 {after.result}）",
+        en=f"counterexample: {claim.en} (the result changes from {before.result} to {after.result})",
+    )
+
+
 class ClaimResult(Struct, frozen=True):
     """The answer to one claim.
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from backend.i18n import Text
 from backend.rulebook import CLAIMS, Rulebook, module_name, read_file
+from backend.rulebook.modules.case_writer import text_yaml
 from backend.rulebook.prover.claim_reader import ClaimsFile, read_claims
 from backend.rulebook.prover.claims import Claim, Compared
-from backend.rulebook.prover.report import ClaimResult, Counterexample
+from backend.rulebook.prover.report import ClaimResult, Counterexample, case_name
 from backend.rulebook.source import Fault, InvalidRulebook, Location, SourceFile
 
 if TYPE_CHECKING:
@@ -75,6 +76,16 @@ def report_results(files: Mapping[str, tuple[SourceFile, ClaimsFile]], results: 
             message = Text(zh=f"无法判断：{result.name.zh}", en=f"this is unknown: {result.name.en}")
             file.fault(location, message, reasons, "R107")
     return [fault for file, _ in files.values() for fault in file.faults]
+
+
+def case_of(result: ClaimResult, language: str) -> str:
+    """Return the counterexample to a claim as a case with a name in a language. Raises ValueError if there is none."""
+    found = result.counterexample
+    if found is None:
+        raise ValueError(result.claim)
+    _, _, rest = found.case.partition("\n")
+    name = case_name(result.name, found.before, found.after).in_language(language)
+    return f"  - case: {text_yaml(name)}\n{rest}"
 
 
 def describe(found: Counterexample) -> Text:
