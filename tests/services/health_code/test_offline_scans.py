@@ -70,7 +70,7 @@ def test_a_code_that_was_scanned_offline_and_online_is_one_visit(
     assert len(stored(client, VenueVisit)) == 1
 
 
-def test_each_scan_is_answered_by_itself(client: Client, scene: Scene, wang: Headers, gatekeeper: Headers) -> None:
+def test_each_scan_has_its_own_result(client: Client, scene: Scene, wang: Headers, gatekeeper: Headers) -> None:
     payload, other = scene.code(wang)["payload"], scene.code(wang)["payload"]
     scene.clock.now += timedelta(days=1)
     results = upload(
