@@ -229,6 +229,8 @@ def _leaf(tables: _Tables, column: Column) -> list[int]:
 
 
 def _list(tables: _Tables, column: Column) -> list[int]:
+    if (*column.path, "?") in tables.layout.columns:
+        raise UnsupportedLayout(f"the list {column.name} may be absent")  # the readers would take it for absent always
     return [LIST, column.table, column.slot, tables.layout.lists[column.path], 0, 0, 0]
 
 

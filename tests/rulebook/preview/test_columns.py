@@ -123,3 +123,21 @@ def test_a_document_of_an_earlier_edition_is_read_as_its_object(encoding: Encodi
 def test_a_number_that_may_be_absent_or_any_of_64_bits_has_no_column() -> None:
     with pytest.raises(UnsupportedLayout):
         layout_of(Anything, all_fields(Anything))
+
+
+class Tagged(Struct, frozen=True):
+    """Facts with a list that may be absent."""
+
+    tags: tuple[int, ...] | None = None
+
+
+class TaggedRecord(Struct, frozen=True):
+    """A stored document."""
+
+    id: str
+    facts: Tagged
+
+
+def test_a_list_that_may_be_absent_is_not_read_from_documents() -> None:
+    with pytest.raises(UnsupportedLayout):
+        reading_of(TaggedRecord, "facts", layout_of(Tagged, all_fields(Tagged)), "bson")
