@@ -138,7 +138,7 @@ def test_a_misspelt_key_of_claims(tmp_path: Path, right: str, wrong: str) -> Non
     path = Path(shutil.copy(ROOT / "rules" / "health_code" / "frame.claims.yaml", tmp_path))
     line = misspelt(path, right, wrong)
     file = read_file(path)
-    assert read_claims(file, rulebook.modules["health_code.frame"]) is None
+    assert read_claims(file, rulebook.modules["health_code.frame"], CITY) is None
     check_one_fault(file.faults, line, right.strip(":"))
 
 
@@ -147,7 +147,7 @@ def test_a_key_unlike_all_others_lists_those_that_exist(tmp_path: Path) -> None:
     path = Path(shutil.copy(ROOT / "rules" / "health_code" / "frame.claims.yaml", tmp_path))
     line = misspelt(path, "    never:", "    older: 3\n    never:")
     file = read_file(path)
-    read_claims(file, rulebook.modules["health_code.frame"])
+    read_claims(file, rulebook.modules["health_code.frame"], CITY)
     (found,) = file.faults
     assert (found.code, found.location.line) == ("R010", line)
     assert found.help.en.startswith("one of: adding, against, always")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import cast
+from zoneinfo import ZoneInfo
 
 from backend.i18n import Text
 from backend.rulebook.language.checker import check
@@ -50,18 +51,22 @@ class ClaimsFile:
     claims: tuple[Claim, ...]
 
 
-def read_claims(file: SourceFile, module: Module) -> ClaimsFile | None:
-    """Read the standing claims of a module. Returns None and adds faults to the file if one is invalid."""
+def read_claims(file: SourceFile, module: Module, zone: ZoneInfo) -> ClaimsFile | None:
+    """Read the standing claims of a module, with the years of `age` in `zone`.
+
+    Returns None and adds faults to the file if one is invalid.
+    """
     root = read_document(file)
     if root is None or file.faults:
         return None
-    found = _ClaimReader(file, module).claims(root)
+    found = _ClaimReader(file, module, zone).claims(root)
     return None if file.faults else found
 
 
 @dataclass
 class _ClaimReader(FieldReader):
     module: Module
+    zone: ZoneInfo
     high: bool = False
     texts: list[tuple[Node, str]] = field(default_factory=list[tuple[Node, str]])
 
@@ -316,7 +321,7 @@ class _ClaimReader(FieldReader):
             return None
         facts = Type("facts", struct=self.module.facts)
         try:
-            condition = check(found.text, {"facts": facts, "now": TIMESTAMP, **names})
+            condition = check(found.text, {"facts": facts, "now": TIMESTAMP, **names}, zone=self.zone)
         except InvalidExpression as error:
             location = location_in(self.file, found, error.start, error.end)
             self.file.fault(location, error.message, error.help, "R103")

@@ -31,7 +31,7 @@ def read_claim_files(files: Mapping[str, SourceFile], rulebook: Rulebook) -> dic
         if module is None:
             message = Text(zh=f"没有与这些主张对应的模块 {name}", en=f"there is no module {name!r} for these claims")
             file.fault(Location(1, 1), message, code="R100")
-        elif not file.faults and (claims := read_claims(file, module)) is not None:
+        elif not file.faults and (claims := read_claims(file, module, rulebook.time_zone)) is not None:
             found[name] = (file, claims)
         faults += file.faults
     if faults:

@@ -8,6 +8,7 @@ from backend.i18n import Text
 from backend.rulebook import Rulebook, SourceFile, make_rulebook
 from backend.rulebook.prover.claims import Changed, Claim, Compared
 from backend.rulebook.prover.proof import prove_editions
+from backend.rulebook.prover.standing import read_claim_files
 from tests.rulebook.tram import CITY
 
 SUBSIDY = """\
@@ -59,3 +60,21 @@ def test_a_lower_age_takes_from_nobody() -> None:
     younger = edition(SUBSIDY.replace(">= 70", ">= 65"))
     assert prove_editions(edition(SUBSIDY), younger, {"subsidy.old_age": [claim]}).answer == "holds"
     assert prove_editions(younger, edition(SUBSIDY), {"subsidy.old_age": [claim]}).answer == "counterexample"
+
+
+AT_SEVENTY = """\
+module: subsidy.old_age
+claims:
+  - id: at-seventy
+    name: {zh: 年满七十周岁当日起有津贴, en: There is a subsidy from the seventieth birthday}
+    from: 2026-01-01
+    always: new.result == 500 || age(facts.born_at, now) < 70
+    source: "[S] council"
+"""
+
+
+def test_ages_in_claims_are_of_the_citys_days_too() -> None:
+    rulebook = edition(SUBSIDY)
+    file = SourceFile("old_age.claims.yaml", AT_SEVENTY, [])
+    ((_, found),) = read_claim_files({"subsidy.old_age": file}, rulebook).values()
+    assert prove_editions(None, rulebook, {"subsidy.old_age": found.claims}).answer == "holds"
