@@ -61,9 +61,13 @@ class Receiver(World):
 
     def __init__(self, folder: Path, address: str = "") -> None:
         super().__init__(folder, address)
+        self.restart()
+        self.system = Hl7System(patient=self.new_patient())
+
+    def restart(self) -> None:
+        """Receive in a process that has no documents in hand."""
         self.store = FailingStore(self.store._store)
         self.city = replace(self.city, store=self.store)
-        self.system = Hl7System(patient=self.new_patient())
 
     def new_patient(self) -> str:
         """Enrol another person, and return their ID number."""

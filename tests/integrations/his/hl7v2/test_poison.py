@@ -116,6 +116,7 @@ def test_a_message_that_fails_for_an_unexpected_reason_is_answered_kept_and_show
     receiver: Receiver, operation: str
 ) -> None:
     receiver.send(receiver.system.registration("V1"))
+    receiver.restart()
     charge = receiver.system.charge_message("V1", transaction("L1", "1.00"))
     receiver.store.failures = {(operation, Visit): OverflowError("a fault of ours")}
     assert error(receiver.send(charge)) == ("AE", "207", "")
@@ -170,6 +171,7 @@ def test_a_message_that_was_stored_but_not_processed_is_processed_once(
     receiver: Receiver, place: tuple[str, type[Visit | HisMessage]]
 ) -> None:
     receiver.send(receiver.system.registration("V1"))
+    receiver.restart()
     charge = receiver.system.charge_message("V1", transaction("L1", "1.00"))
     receiver.store.failures = {place: StoreUnavailable("the store does not answer")}
     assert error(receiver.send(charge)) == ("AE", "207", "")
