@@ -16,7 +16,7 @@ from backend.rulebook.modules.module import Module, Otherwise
 from backend.rulebook.preview.districts import DistrictsOf
 from backend.rulebook.preview.groups import Groups
 from backend.rulebook.preview.layout import Layout, Mentioned, layout_of, mentioned_by
-from backend.rulebook.preview.possible import PartlyKnown
+from backend.rulebook.preview.possible import Best, PartlyKnown
 from backend.rulebook.preview.tally import (
     MAX_SAMPLES_OF_A_CELL,
     Cell,
@@ -230,26 +230,44 @@ def beginnings_of_laws(subject: Subject) -> list[datetime]:
 LAST = datetime.fromisoformat("2149-12-31T00:00:00+00:00")
 
 
-def codes_of_objects(edition: Edition, people: Iterable[Any], at: datetime) -> Integers:
-    """Return the numbers of an edition's decisions, by its fused function, person by person.
+Answered = Sequence[Best | None] | None
+"""The answers by which people were decided: None for one of whom all is known, or for all of them."""
 
-    People of whom not all is known are decided by the answers that give most.
+
+def codes_of_objects(
+    edition: Edition, people: Iterable[Any], at: datetime, before: Answered = None
+) -> tuple[Integers, Answered]:
+    """Return the numbers of an edition's decisions, by its fused function, person by person, and the answers.
+
+    People of whom not all is known are decided by the answers that give most: those of `before` if others do not give
+    more.
     """
     law = edition.rulebook.law(edition.name, at)
     numbers: dict[int, int] = {}
     found: list[int] = []
-    for facts in people:
+    answered: list[Best | None] = []
+    for place, facts in enumerate(people):
+        best = None
         if isinstance(facts, PartlyKnown):
-            fired = edition.possible(law, facts.unknown).best(facts.facts, at)
+            earlier = before[place] if before is not None else None
+            best = edition.possible(law, facts.unknown).best(facts.facts, at, earlier)
+            fired = best.fired
         else:
             fired, _ = law.decide(facts, at)
         number = numbers.get(fired)
         if number is None:
             number = numbers[fired] = edition.number(decision_of(edition.rulebook, edition.name, law, fired))
         found.append(number)
-    return np.array(found, dtype=np.int64)
+        answered.append(best)
+    return np.array(found, dtype=np.int64), answered
 
 
-def instant_codes(comparison: Comparison, codes: Callable[[Edition, datetime], Integers]) -> list[Codes]:
+def instant_codes(
+    comparison: Comparison, codes: Callable[[Edition, datetime, Answered], tuple[Integers, Answered]]
+) -> list[Codes]:
     """Return the codes of both editions at each instant of a comparison."""
-    return [(codes(comparison.old, at), codes(comparison.new, at)) for at in comparison.instants]
+    found: list[Codes] = []
+    for at in comparison.instants:
+        old, answered = codes(comparison.old, at, None)
+        found.append((old, codes(comparison.new, at, answered)[0]))
+    return found

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from backend.i18n import Text
 from backend.rulebook.preview.comparison import Comparison
 from backend.rulebook.preview.districts import DistrictCount, district_counts
-from backend.rulebook.preview.possible import PartlyKnown
+from backend.rulebook.preview.possible import Best, PartlyKnown
 from backend.rulebook.preview.tally import Cell, Edition, Tally, shown_result
 
 SAMPLES = 20
@@ -278,11 +278,21 @@ def chosen_samples(comparison: Comparison, tally: Tally) -> list[tuple[str, Cell
     return found[:SAMPLES]
 
 
-def explained(edition: Edition, facts: Any, at: datetime) -> Explained:  # noqa: ANN401  facts, or a PartlyKnown
-    """Return what an edition decides for a person; if not all facts are known, by the answers that give most."""
+def explained(
+    edition: Edition,
+    facts: Any,  # noqa: ANN401  facts, or a PartlyKnown
+    at: datetime,
+    before: Best | None = None,
+) -> tuple[Explained, Best | None]:
+    """Return what an edition decides for a person; if not all facts are known, by the answers that give most, too.
+
+    These are the answers of `before` if others do not give more, as in the counts.
+    """
     if isinstance(facts, PartlyKnown):
         possible = edition.possible(edition.rulebook.law(edition.name, at), facts.unknown)
-        outcome = possible.outcome(possible.best(facts.facts, at))
-        return Explained(shown_result(outcome.result), outcome.rule, outcome.because, outcome.remedy, None)
+        best = possible.best(facts.facts, at, before)
+        outcome = possible.outcome(best.fired)
+        return Explained(shown_result(outcome.result), outcome.rule, outcome.because, outcome.remedy, None), best
     verdict = edition.rulebook.evaluate(edition.name, facts, at)
-    return Explained(shown_result(verdict.result), verdict.rule, verdict.because, verdict.remedy, verdict.changes_at)
+    found = Explained(shown_result(verdict.result), verdict.rule, verdict.because, verdict.remedy, verdict.changes_at)
+    return found, None
