@@ -22,6 +22,7 @@ from backend.rulebook.language.types import microseconds
 from backend.rulebook.modules.declared_facts import declared_facts
 from backend.rulebook.preview.comparison import (
     NOTHING_BEFORE,
+    Answered,
     Comparison,
     Subject,
     codes_of_objects,
@@ -228,10 +229,11 @@ async def _count_objects(store: Store, comparison: Comparison, facts: StoredFact
     def facts_at(edition: Edition, at: datetime) -> list[Any]:
         return [facts.facts_of(source, module, edition.rulebook, at) for source in sources]
 
-    def codes_at(edition: Edition, at: datetime) -> NDArray[np.int64]:
+    def codes_at(edition: Edition, at: datetime, before: Answered) -> tuple[NDArray[np.int64], Answered]:
         if not edition.rulebook.law(module, at).rules:  # facts decide nothing
-            return codes_of_objects(edition, [None], at).repeat(len(sources))
-        return codes_of_objects(edition, people if facts.derive is None else facts_at(edition, at), at)
+            codes, _ = codes_of_objects(edition, [None], at)
+            return codes.repeat(len(sources)), None
+        return codes_of_objects(edition, people if facts.derive is None else facts_at(edition, at), at, before)
 
     people = await asyncio.to_thread(facts_at, comparison.new, comparison.subject.at)
     codes = await asyncio.to_thread(instant_codes, comparison, codes_at)
@@ -289,10 +291,12 @@ async def report_module(
     for person, cell in chosen:
         source = source_of.get(person)
         if source is not None:  # else it ended meanwhile
-            before, after = (
-                explained(edition, facts.facts_of(source, subject.module, edition.rulebook, subject.at), subject.at)
+            old, new = (
+                facts.facts_of(source, subject.module, edition.rulebook, subject.at)
                 for edition in (comparison.old, comparison.new)
             )
+            before, answers = explained(comparison.old, old, subject.at)
+            after, _ = explained(comparison.new, new, subject.at, answers)
             samples.append(Sample(person, cell.group, cell.again, before, after))
     title = facts.groups.title if facts.groups is not None else Text(zh="", en="")
     return module_preview(comparison, tally, means, samples, title, division_name)

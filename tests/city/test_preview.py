@@ -194,6 +194,9 @@ def test_a_reform_dated_ahead_has_no_effect_before_its_day(tmp_path: Path) -> No
     (later,) = module.later
     assert later.begins_at == datetime(2026, 12, 1, 16, tzinfo=UTC)
     assert all(day.old == day.new for day in module.days if day.at < later.begins_at)
+    assert [(day.day, day.worse) for day in module.days if day.worse] == [(5, 1), (6, 1), (7, 1)]
+    assert {day.better for day in module.days} == {0}
+    assert (later.worse, later.better, later.old_sum) == (later.people, 0, None)
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from backend.rulebook.preview.districts import OTHER_DISTRICTS, UNKNOWN_DISTRICT
 from backend.rulebook.preview.groups import UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from zoneinfo import ZoneInfo
 
     from backend.rulebook.preview.districts import DistrictCount
@@ -51,6 +51,10 @@ SUMS_AT_MOST = Text(
 BUDGET = Text(
     zh="草案规定的全年预算：{amount}元。", en="budget of a calendar year under the draft's terms: {amount} yuan"
 )
+OVER_BUDGET = Text(
+    zh="每人申领一次即超过预算，最多超出{amount}元；预算用完后，申领人须等待。",
+    en="If each person claims once, the budget is exceeded by up to {amount} yuan: people wait when it is used up.",
+)
 AMOUNT = Text(zh="{amount}元", en="{amount} yuan")
 BY_OBJECTS = Text(zh="逐人判断。", en="People were decided one by one.")
 MATRIX = Text(zh="现行结果（行）与草案结果（列）", en="result now (rows) and under the draft (columns)")
@@ -58,11 +62,13 @@ CHANGES = Text(zh="结果变化", en="changes of results")
 RULES = Text(zh="按规则", en="by rule")
 NOW, DRAFT, PEOPLE = Text(zh="现行", en="now"), Text(zh="草案", en="draft"), Text(zh="人数", en="people")
 GROUPS = Text(zh="按{title}", en="by {title}")
+WORSE, BETTER = Text(zh="变差", en="worse"), Text(zh="变好", en="better")
+SUM = Text(zh="合计（元）", en="sum (yuan)")
 GROUP_HEAD = (
     Text(zh="人群", en="group"),
     PEOPLE,
-    Text(zh="变差", en="worse"),
-    Text(zh="变好", en="better"),
+    WORSE,
+    BETTER,
     Text(zh="再次变差", en="worse again"),
 )
 DISTRICTS = Text(zh="按首次登记户口的区县（身份证号码前六位）", en="by district of first registration")
@@ -79,6 +85,19 @@ DAYS = Text(
 LATER = Text(
     zh="{at}有以后生效的规定开始施行，届时{people}人的结果不同。",
     en="From {at}, when a law dated ahead begins, {people} people would have another result.",
+)
+LATER_BOTH_WAYS = Text(
+    zh="{at}有以后生效的规定开始施行，届时{people}人的结果不同：{worse}人变差，{better}人变好。",
+    en="From {at}, when a law dated ahead begins, {people} people would have another result: {worse} worse,"
+    " {better} better.",
+)
+LATER_SUMS = Text(
+    zh="届时结果合计（每人一次）：现行{old}元，草案{new}元。",
+    en="Sum of the results then, once for each person: {old} yuan now, {new} yuan under the draft.",
+)
+LATER_SUMS_AT_MOST = Text(
+    zh="届时结果合计（每人一次）：现行至多{old}元，草案至多{new}元。",
+    en="Sum of the results then, once for each person: at most {old} yuan now, at most {new} yuan under the draft.",
 )
 SAMPLES = Text(zh="样例（编号是随机的，不含姓名）", en="samples (ids are random and name nobody)")
 UNTIL = Text(zh="至{at}", en="until {at}")
@@ -134,9 +153,7 @@ class _Printer:
         self._answers_and_sums(module)
         if module.by == "objects":
             self.line(BY_OBJECTS)
-        for later in module.later:
-            begins = date_text(later.begins_at, self.zone, with_year=True)
-            self.line(LATER.format(at=begins, people=f"{later.people:,}"))
+        self._later(module)
         self._matrix(module)
         if module.rules:
             rows = [
@@ -167,6 +184,20 @@ class _Printer:
             self.line((SUMS_AT_MOST if module.unanswered else SUMS).format(**amounts))
         if module.budget_fen is not None:
             self.line(BUDGET.format(amount=yuan(module.budget_fen)))
+            if module.new_sum is not None and module.new_sum > module.budget_fen:
+                self.line(OVER_BUDGET.format(amount=yuan(module.new_sum - module.budget_fen)))
+
+    def _later(self, module: ModulePreview) -> None:
+        for later in module.later:
+            begins, people = date_text(later.begins_at, self.zone, with_year=True), f"{later.people:,}"
+            if later.worse is None or later.better is None or not later.people:
+                self.line(LATER.format(at=begins, people=people))
+                continue
+            ways = {"worse": f"{later.worse:,}", "better": f"{later.better:,}"}
+            self.line(LATER_BOTH_WAYS.format(at=begins, people=people, **ways))
+            if later.old_sum is not None and later.new_sum is not None:
+                amounts = {"old": yuan(later.old_sum), "new": yuan(later.new_sum)}
+                self.line((LATER_SUMS_AT_MOST if module.unanswered else LATER_SUMS).format(**amounts))
 
     def _matrix(self, module: ModulePreview) -> None:
         old = list(dict.fromkeys(cell.old for cell in module.matrix))
@@ -215,17 +246,23 @@ class _Printer:
         days: Sequence[DayCount] = module.days
         results = list(dict.fromkeys(result for day in days for counts in (day.old, day.new) for result in counts))
         if len(results) > MOST_RESULTS:
-            return
+            results = []
         if module.in_yuan:
             results.sort(key=int)
-        rows = [
-            (
-                f"{day.at.astimezone(self.zone):%m-%d}",
-                *(_change(day.old.get(result, 0), day.new.get(result, 0)) for result in results),
-            )
-            for day in days
-        ]
-        self.table(DAYS, [self.text(DAY), *(self.result(module, result) for result in results)], rows)
+        head = [self.result(module, result) for result in results]
+        columns = [[_change(day.old.get(one, 0), day.new.get(one, 0)) for day in days] for one in results]
+        if any(day.worse or day.better for day in days):
+            head += map(self.text, (WORSE, BETTER))
+            columns += [[f"{day.worse or 0:,}" for day in days], [f"{day.better or 0:,}" for day in days]]
+            if module.in_yuan:
+                head.append(self.text(SUM))
+                columns.append([" → ".join(dict.fromkeys(map(_sum_of, (day.old, day.new)))) for day in days])
+        if columns:
+            rows = [
+                (f"{day.at.astimezone(self.zone):%m-%d}", *(column[place] for column in columns))
+                for place, day in enumerate(days)
+            ]
+            self.table(DAYS, [self.text(DAY), *head], rows)
 
     def _samples(self, module: ModulePreview) -> None:
         samples: Sequence[Sample] = module.samples
@@ -248,6 +285,10 @@ def _place(result: str | int, order: Sequence[str | int]) -> tuple[int, str]:
     if isinstance(result, int):
         return result, ""
     return (order.index(result) if result in order else len(order)), str(result)
+
+
+def _sum_of(counts: Mapping[str, int]) -> str:
+    return yuan(sum(int(result) * people for result, people in counts.items()))
 
 
 def _change(old: int, new: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +13,7 @@ from backend.city.replay import ReplayReport
 from backend.cli.rules.diff import diff_lines
 from backend.cli.rules.prove import lines_of
 from backend.cli.rules.replay import replay_lines
-from backend.i18n import Text
+from backend.i18n import Text, date_text
 from backend.rulebook.diff import RulebookDiff
 from backend.rulebook.prover.report import ProofReport
 
@@ -25,6 +26,14 @@ _TITLES = {
     "preview": Text(zh="现在谁会改变", en="Who changes now"),
     "replay": Text(zh="以往的决定会如何", en="What past decisions would have been"),
 }
+
+_MADE_WITHIN = timedelta(hours=1)
+"""A review is made in less; one of a later instant looks ahead."""
+
+_AHEAD = Text(
+    zh="施行时不改变任何人的结果。以下为首个有变化的时刻（{at}）的预览。",
+    en="Nobody's result changes at once. This previews the first instant with a change, {at}.",
+)
 
 
 def print_review(review: dict[str, Any], zone: ZoneInfo, language: str) -> None:
@@ -58,4 +67,7 @@ def _print_preview(report: object, zone: ZoneInfo, language: str) -> None:
     except ImportError:  # the approver's machine has not installed what authors use
         click.echo(json.dumps(report, ensure_ascii=False, indent=2))
         return
-    print_report(msgspec.convert(report, PreviewReport), zone, language)
+    preview = msgspec.convert(report, PreviewReport)
+    if preview.as_of is not None and preview.at > preview.as_of + _MADE_WITHIN:
+        click.echo(_AHEAD.format(at=date_text(preview.at, zone, with_year=True)).in_language(language))
+    print_report(preview, zone, language)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from msgspec import Struct
@@ -16,13 +16,14 @@ from backend.rulebook.modules.module import Module, Otherwise
 from backend.rulebook.preview.districts import DistrictsOf
 from backend.rulebook.preview.groups import Groups
 from backend.rulebook.preview.layout import Layout, Mentioned, layout_of, mentioned_by
-from backend.rulebook.preview.possible import PartlyKnown
+from backend.rulebook.preview.possible import Best, PartlyKnown
 from backend.rulebook.preview.tally import (
     MAX_SAMPLES_OF_A_CELL,
     Cell,
     Counted,
     Decision,
     Edition,
+    Kind,
     Tally,
     counts_of,
     decision_of,
@@ -34,8 +35,6 @@ Integers = NDArray[np.int64]
 Ids = Callable[[Integers], list[str]]
 Codes = tuple[Integers, Integers]
 """The numbers of the decisions of the old and of the new edition, for each person."""
-
-Kind = Literal["same", "worse", "better", "other"]
 
 DAYS = 14
 MAX_LAWS_AHEAD = 5
@@ -148,11 +147,8 @@ class Comparison:
                 "again": again,
             }
             self._count_districts(districts, changes)
-        for day, (one, other) in enumerate(codes[: len(self.days)]):
-            self._count_day(day, "old", self.old, one)
-            self._count_day(day, "new", self.new, other)
-        for place, pair in enumerate(codes[len(self.days) :]):
-            self.tally.ahead[place] += self._different(pair)
+        for place, pair in enumerate(codes):
+            self._count_instant(place, pair)
 
     def _sample(self, cell: Cell, among: NDArray[np.bool_], ids: Ids) -> None:
         known = self.tally.samples.setdefault(cell, [])
@@ -176,24 +172,25 @@ class Comparison:
                     self.tally.unanswered.update(("", *possible.open))
 
     def kind(self, old: Decision, new: Decision) -> Kind:
-        """Return whether people become worse or better off; `other` if the results differ and neither is worse."""
+        """Return what changes for people."""
         if old.result == new.result:
             return "same"
         before, after = self.rank(self.old, old.result), self.rank(self.new, new.result)
         return "worse" if after > before else "better" if after < before else "other"
 
-    def _count_day(self, day: int, name: str, edition: Edition, codes: Integers) -> None:
-        for code, people in counts_of(codes):
-            self.tally.days[day, name, edition.decisions[code].result] += people
-
-    def _different(self, pair: Codes) -> int:
+    def _count_instant(self, place: int, pair: Codes) -> None:
         old, new = pair
-        different = 0
         for key, people in counts_of(old * len(self.new.decisions) + new):
             before, after = divmod(key, len(self.new.decisions))
-            if self.old.decisions[before].result != self.new.decisions[after].result:
-                different += people
-        return different
+            one, other = self.old.decisions[before], self.new.decisions[after]
+            if place < len(self.days):
+                self.tally.days[place, "old", one.result] += people
+                self.tally.days[place, "new", other.result] += people
+            if one.result != other.result:
+                self.tally.changes[place, self.kind(one, other)] += people
+            for name, decision in (("old", one), ("new", other)):
+                if isinstance(decision.result, int):
+                    self.tally.sums[place, name] += decision.result * people
 
     def _differ(self, old: Integers, new: Integers) -> NDArray[np.bool_]:
         """Return for whom the results differ."""
@@ -230,26 +227,44 @@ def beginnings_of_laws(subject: Subject) -> list[datetime]:
 LAST = datetime.fromisoformat("2149-12-31T00:00:00+00:00")
 
 
-def codes_of_objects(edition: Edition, people: Iterable[Any], at: datetime) -> Integers:
-    """Return the numbers of an edition's decisions, by its fused function, person by person.
+Answered = Sequence[Best | None] | None
+"""The answers by which people were decided: None for one of whom all is known, or for all of them."""
 
-    People of whom not all is known are decided by the answers that give most.
+
+def codes_of_objects(
+    edition: Edition, people: Iterable[Any], at: datetime, before: Answered = None
+) -> tuple[Integers, Answered]:
+    """Return the numbers of an edition's decisions, by its fused function, person by person, and the answers.
+
+    People of whom not all is known are decided by the answers that give most: those of `before` if others do not give
+    more.
     """
     law = edition.rulebook.law(edition.name, at)
     numbers: dict[int, int] = {}
     found: list[int] = []
-    for facts in people:
+    answered: list[Best | None] = []
+    for place, facts in enumerate(people):
+        best = None
         if isinstance(facts, PartlyKnown):
-            fired = edition.possible(law, facts.unknown).best(facts.facts, at)
+            earlier = before[place] if before is not None else None
+            best = edition.possible(law, facts.unknown).best(facts.facts, at, earlier)
+            fired = best.fired
         else:
             fired, _ = law.decide(facts, at)
         number = numbers.get(fired)
         if number is None:
             number = numbers[fired] = edition.number(decision_of(edition.rulebook, edition.name, law, fired))
         found.append(number)
-    return np.array(found, dtype=np.int64)
+        answered.append(best)
+    return np.array(found, dtype=np.int64), answered
 
 
-def instant_codes(comparison: Comparison, codes: Callable[[Edition, datetime], Integers]) -> list[Codes]:
+def instant_codes(
+    comparison: Comparison, codes: Callable[[Edition, datetime, Answered], tuple[Integers, Answered]]
+) -> list[Codes]:
     """Return the codes of both editions at each instant of a comparison."""
-    return [(codes(comparison.old, at), codes(comparison.new, at)) for at in comparison.instants]
+    found: list[Codes] = []
+    for at in comparison.instants:
+        old, answered = codes(comparison.old, at, None)
+        found.append((old, codes(comparison.new, at, answered)[0]))
+    return found

@@ -3,11 +3,14 @@
 Nobody's answers are stored before they claim, and a register is asked only then. What is stored decides as usual. The
 tests in the conditions that read other facts may be true or false, unless they contradict one another: nobody is
 registered in two districts. So the result is an upper bound: nobody can get more, whatever they answer.
+
+Several answers often give the same, above all nothing. Then those are taken with which the fewest rules fire, so that
+the known facts explain the result; in a later edition of the law, before others, those that a person gave before.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -47,6 +50,18 @@ class TooManyAnswers(Exception):
     """The rules tell more combinations of answers apart than can be tried."""
 
 
+Answers = dict[Key, tuple[Node, bool]]
+"""The truth values of tests that read unknown facts, by the tests with their figures."""
+
+
+@dataclass(frozen=True, eq=False)
+class Best:
+    """Answers that give a person most, and the bits of the rules that fire with them."""
+
+    fired: int
+    answers: Answers
+
+
 class Possible:
     """What a law of a module of numbers can decide if some facts are unknown. Raises TooManyAnswers.
 
@@ -62,8 +77,9 @@ class Possible:
             tests |= _open_tests(rule.condition, self.open)
         known: dict[Key, Node] = {}
         places: dict[Key, int] = {}
-        rows: dict[tuple[int, ...], None] = {}
-        for truths in _consistent(tests, law.parameter_values):
+        rows: dict[tuple[int, ...], list[Answers]] = {}
+        nodes = {key: _with_figures(test, law.parameter_values) for key, test in tests.items()}
+        for truths in _consistent(nodes):
             row: list[int] = []
             for rule in law.rules:
                 rest = _settled(rule.condition, truths)
@@ -73,32 +89,49 @@ class Possible:
                     key = key_of(rest)
                     known.setdefault(key, rest)
                     row.append(places.setdefault(key, len(places)))
-            rows[tuple(row)] = None
-        self.rows = list(rows)
+            rows.setdefault(tuple(row), []).append({key_of(nodes[key]): (nodes[key], truths[key]) for key in nodes})
+        self.rows = rows
         self._decide = compile_conditions(list(known.values()), law.parameter_values)
-        self._found: dict[int, tuple[int, bool]] = {}
+        self._best: dict[tuple[int, Best | None], Best] = {}
+        self._differ: dict[int, bool] = {}
 
-    def best(self, facts: Any, at: datetime) -> int:  # noqa: ANN401  whatever has the known facts as attributes
-        """Return the bits of the rules that fire with the answers that give most."""
-        return self._best_and_differ(facts, at)[0]
+    def best(self, facts: Any, at: datetime, before: Best | None = None) -> Best:  # noqa: ANN401  whatever has the known facts as attributes
+        """Return the answers that give most: if it gives as much, those of `before`, an earlier edition of the law."""
+        mask, _ = self._decide(facts, at)
+        found = self._best.get((mask, before))
+        if found is None:
+            found = self._best[mask, before] = self._chosen(mask, before)
+        return found
 
     def depends_on_answers(self, facts: Any, at: datetime) -> bool:  # noqa: ANN401  likewise
         """Return whether different answers give different results."""
-        return self._best_and_differ(facts, at)[1]
+        mask, _ = self._decide(facts, at)
+        differ = self._differ.get(mask)
+        if differ is None:
+            differ = self._differ[mask] = len({self.outcome(_bits(row, mask)).result for row in self.rows}) > 1
+        return differ
 
     def outcome(self, fired: int) -> Outcome:
         """Return what is decided if the rules of these bits fire."""
         return self.law.outcomes.get(fired) or self.evaluator.outcome(self.law, fired)
 
-    def _best_and_differ(self, facts: Any, at: datetime) -> tuple[int, bool]:  # noqa: ANN401  likewise
-        mask, _ = self._decide(facts, at)
-        found = self._found.get(mask)
-        if found is None:
-            fired = [_bits(row, mask) for row in self.rows]
-            results = [self.outcome(bits).result for bits in fired]
-            best = max(results)
-            found = self._found[mask] = fired[results.index(best)], min(results) != best
-        return found
+    def _chosen(self, mask: int, before: Best | None) -> Best:
+        fired = {row: _bits(row, mask) for row in self.rows}
+        results = {row: self.outcome(bits).result for row, bits in fired.items()}
+        most = max(results.values())
+        ties = sorted((row for row in self.rows if results[row] == most), key=lambda row: fired[row].bit_count())
+        found = (Best(fired[row], answers) for row in ties for answers in self.rows[row])
+        first = next(found)
+        if before is None or _agree(first.answers, before.answers):
+            return first
+        return next((one for one in found if _agree(one.answers, before.answers)), first)
+
+
+def _agree(some: Answers, others: Answers) -> bool:
+    """Return whether one person can give both answers."""
+    if any(key in others and others[key][1] is not truth for key, (_, truth) in some.items()):
+        return False
+    return satisfiable(*(some | others).values())
 
 
 def _bits(row: Sequence[int], mask: int) -> int:
@@ -123,10 +156,9 @@ def _open_tests(node: Node, unknown: AbstractSet[str]) -> dict[Key, Node]:
             return {key_of(node): node}
 
 
-def _consistent(tests: Mapping[Key, Node], parameters: Mapping[str, Any]) -> Iterator[dict[Key, bool]]:
+def _consistent(tests: Mapping[Key, Node]) -> Iterator[dict[Key, bool]]:
     """Yield the truth values that the tests can have together; some that they cannot have may be among them."""
-    keys = list(tests)
-    nodes = [_with_figures(test, parameters) for test in tests.values()]
+    keys, nodes = list(tests), list(tests.values())
     waiting: list[tuple[bool, ...]] = [()]
     found = 0
     while waiting:

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from backend.i18n import Text
 from backend.rulebook.preview.comparison import Comparison
 from backend.rulebook.preview.districts import DistrictCount, district_counts
-from backend.rulebook.preview.possible import PartlyKnown
+from backend.rulebook.preview.possible import Best, PartlyKnown
 from backend.rulebook.preview.tally import Cell, Edition, Tally, shown_result
 
 SAMPLES = 20
@@ -48,19 +48,31 @@ class GroupCount(Struct, frozen=True):
 
 
 class DayCount(Struct, frozen=True):
-    """How many people have each result on a later day if nothing else happens, under both editions."""
+    """How many people have each result on a later day if nothing else happens, under both editions.
+
+    `worse` and `better` are those for whom the draft's result differs on that day; older reviews do not say it.
+    """
 
     day: int
     at: datetime
     old: dict[str, int]
     new: dict[str, int]
+    worse: int | None = None
+    better: int | None = None
 
 
 class LaterLaw(Struct, frozen=True):
-    """People whose results differ at the instant at which a law begins that is dated ahead."""
+    """People whose results differ at the instant at which a law begins that is dated ahead.
+
+    The sums are in fen, if the results are. Older reviews have the number of people alone.
+    """
 
     begins_at: datetime
     people: int
+    worse: int | None = None
+    better: int | None = None
+    old_sum: int | None = None
+    new_sum: int | None = None
 
 
 class Explained(Struct, frozen=True):
@@ -179,7 +191,7 @@ def module_preview(
         groups=_groups(tally, kinds),
         districts=district_counts(tally.districts, district_name),
         days=_days(comparison, tally),
-        later=[LaterLaw(at, tally.ahead[place]) for place, at in enumerate(comparison.ahead)],
+        later=_later(comparison, tally),
         samples=samples,
         is_new=subject.module not in subject.old.texts,
         is_removed=subject.module not in subject.new.texts,
@@ -253,7 +265,17 @@ def _days(comparison: Comparison, tally: Tally) -> list[DayCount]:
             results = {result for of_day, of, result in tally.days if of_day == day and of == name}
             for result in sorted(results, key=_order(edition)):
                 counts[name][str(result)] = tally.days[day, name, result]
-        found.append(DayCount(day, at, counts["old"], counts["new"]))
+        worse, better = tally.changes[day, "worse"], tally.changes[day, "better"]
+        found.append(DayCount(day, at, counts["old"], counts["new"], worse, better))
+    return found
+
+
+def _later(comparison: Comparison, tally: Tally) -> list[LaterLaw]:
+    found: list[LaterLaw] = []
+    for place, at in enumerate(comparison.ahead, len(comparison.days)):
+        worse, better, other = (tally.changes[place, kind] for kind in ("worse", "better", "other"))
+        sums = (tally.sums[place, "old"], tally.sums[place, "new"]) if comparison.new.module.in_yuan else (None, None)
+        found.append(LaterLaw(at, worse + better + other, worse, better, *sums))
     return found
 
 
@@ -278,11 +300,21 @@ def chosen_samples(comparison: Comparison, tally: Tally) -> list[tuple[str, Cell
     return found[:SAMPLES]
 
 
-def explained(edition: Edition, facts: Any, at: datetime) -> Explained:  # noqa: ANN401  facts, or a PartlyKnown
-    """Return what an edition decides for a person; if not all facts are known, by the answers that give most."""
+def explained(
+    edition: Edition,
+    facts: Any,  # noqa: ANN401  facts, or a PartlyKnown
+    at: datetime,
+    before: Best | None = None,
+) -> tuple[Explained, Best | None]:
+    """Return what an edition decides for a person; if not all facts are known, by the answers that give most, too.
+
+    These are the answers of `before` if others do not give more, as in the counts.
+    """
     if isinstance(facts, PartlyKnown):
         possible = edition.possible(edition.rulebook.law(edition.name, at), facts.unknown)
-        outcome = possible.outcome(possible.best(facts.facts, at))
-        return Explained(shown_result(outcome.result), outcome.rule, outcome.because, outcome.remedy, None)
+        best = possible.best(facts.facts, at, before)
+        outcome = possible.outcome(best.fired)
+        return Explained(shown_result(outcome.result), outcome.rule, outcome.because, outcome.remedy, None), best
     verdict = edition.rulebook.evaluate(edition.name, facts, at)
-    return Explained(shown_result(verdict.result), verdict.rule, verdict.because, verdict.remedy, verdict.changes_at)
+    found = Explained(shown_result(verdict.result), verdict.rule, verdict.because, verdict.remedy, verdict.changes_at)
+    return found, None

@@ -20,6 +20,9 @@ MAX_SAMPLES_OF_A_CELL = 20
 _MAX_COUNTED_DIRECTLY = 1 << 20
 
 
+Kind = Literal["same", "worse", "better", "other"]
+"""What changes for people; `other` if the results differ and neither is worse."""
+
 Counted = Literal["people", "worse", "better", "again"]
 """What is counted of a district: all people, those who become worse or better off, and those worse off once more."""
 COUNTED: tuple[Counted, ...] = get_args(Counted)
@@ -98,8 +101,9 @@ def shown_result(result: Any) -> str | int:  # noqa: ANN401  as Verdict.result
 class Tally:
     """The counts of one module. Those of several processes are added with `merge`.
 
-    `days` counts people by day from the start of the preview, edition and result. `ahead` counts those for whom the
-    editions differ at the beginning of each later law. `districts` counts people by the code of their district, ""
+    `days` counts people by day from the start of the preview, edition and result. `changes` counts those for whom the
+    editions differ, by the place of the instant among those of the comparison, and by the kind; `sums` are those of the
+    results that are numbers, by place and edition. `districts` counts people by the code of their district, ""
     if it is not known, and by what changes for them. `unanswered` counts people whose result under the new edition
     depends on facts that are not known, by the fact, and all of them under "".
     """
@@ -108,7 +112,8 @@ class Tally:
     cells: Counter[Cell] = field(default_factory=Counter)
     samples: dict[Cell, list[str]] = field(default_factory=dict[Cell, list[str]])
     days: Counter[tuple[int, str, str | int]] = field(default_factory=Counter)
-    ahead: Counter[int] = field(default_factory=Counter)
+    changes: Counter[tuple[int, Kind]] = field(default_factory=Counter)
+    sums: Counter[tuple[int, str]] = field(default_factory=Counter)
     districts: Counter[tuple[str, Counted]] = field(default_factory=Counter)
     unanswered: Counter[str] = field(default_factory=Counter)
 
@@ -117,7 +122,8 @@ class Tally:
         self.people += other.people
         self.cells.update(other.cells)
         self.days.update(other.days)
-        self.ahead.update(other.ahead)
+        self.changes.update(other.changes)
+        self.sums.update(other.sums)
         self.districts.update(other.districts)
         self.unanswered.update(other.unanswered)
         for cell, ids in other.samples.items():

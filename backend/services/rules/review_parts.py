@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from backend.rulebook.prover import is_installed
 from backend.services.rules.model import PartName
 
 if TYPE_CHECKING:
-    from backend.rulebook.preview.report import ModulePreview
+    from backend.rulebook.preview.report import ModulePreview, PreviewReport
     from backend.rulebook.prover.claim_reader import ClaimsFile
     from backend.rulebook.prover.claims import Claim
 
@@ -116,8 +116,19 @@ async def _preview(city: City, old: Rulebook, new: Rulebook) -> Struct:
         from backend.city.preview import preview_editions, stored_facts_of
     except ImportError as error:
         raise PartUnavailable(NOT_INSTALLED) from error
-    report = await preview_editions(city.store, stored_facts_of(discover_services()), old, new, city.now())
+    stored = stored_facts_of(discover_services())
+    report = await preview_editions(city.store, stored, old, new, city.now())
+    if (first := _first_change(report)) is not None:
+        report = await preview_editions(city.store, stored, old, new, first)
     return replace(report, modules=[_with_opaque_ids(city, module) for module in report.modules])
+
+
+def _first_change(report: "PreviewReport") -> datetime | None:
+    """Return when the first law begins that changes somebody's result, if nobody's changes at once; else None."""
+    if any(module.changed for module in report.modules):
+        return None
+    later = [law.begins_at for module in report.modules for law in module.later if law.people]
+    return min(later, default=None)
 
 
 def _with_opaque_ids(city: City, module: "ModulePreview") -> "ModulePreview":

@@ -10,7 +10,7 @@ import pytest
 
 from backend.rulebook import InvalidRulebook, Rulebook, SourceFile, make_rulebook
 from backend.rulebook.preview import possible
-from backend.rulebook.preview.possible import Possible, TooManyAnswers
+from backend.rulebook.preview.possible import Best, Possible, TooManyAnswers
 from tests.draws import draws
 from tests.rulebook.test_agreement import CITY
 
@@ -89,7 +89,7 @@ def test_no_answer_gives_more_and_one_gives_as_much(
         same = dict(zip(known, told, strict=True))
         alike = [result for one, result in zip(PEOPLE, results, strict=True) if same.items() <= one.items()]
         facts = SimpleNamespace(**same)
-        assert found.outcome(found.best(facts, NOW)).result == max(alike)
+        assert found.outcome(found.best(facts, NOW).fired).result == max(alike)
         assert found.depends_on_answers(facts, NOW) == (min(alike) != max(alike))
 
 
@@ -129,7 +129,47 @@ def test_no_answer_gives_more_whatever_the_rules_are(seed: int) -> None:
     found = possible_of(rulebook, known)
     for one, result in zip(PEOPLE, results_of(rulebook), strict=True):
         facts = SimpleNamespace(**{name: one[name] for name in known})
-        assert found.outcome(found.best(facts, NOW)).result >= result
+        assert found.outcome(found.best(facts, NOW).fired).result >= result
+
+
+def rule_of(found: Possible, facts: object, before: Best | None = None) -> str:
+    return found.outcome(found.best(facts, NOW, before).fired).rule
+
+
+ELSEWHERE = ('facts.district == "west"', 0)
+YOUNG = ("facts.years < limit", 1)
+
+
+def test_what_is_known_explains_a_result_that_no_answer_changes() -> None:
+    found = possible_of(grant("first", ELSEWHERE, YOUNG, ("facts.alone", 1)), ["years"])
+    assert rule_of(found, SimpleNamespace(years=1)) == "rule-1"
+
+
+def test_equal_results_of_a_later_edition_are_explained_by_the_answers_of_the_earlier_one() -> None:
+    old = possible_of(grant("first", ELSEWHERE, ("facts.alone", 9), ("facts.years >= limit", 5)), ["years"])
+    new = possible_of(grant("first", ELSEWHERE, ("facts.alone", 1), ("facts.years >= limit", 1)), ["years"])
+    aged = SimpleNamespace(years=3)
+    assert rule_of(old, aged) == "rule-1"
+    assert rule_of(new, aged) == "rule-2"
+    assert rule_of(new, aged, old.best(aged, NOW)) == "rule-1"
+
+
+def test_earlier_answers_do_not_take_what_other_answers_would_give() -> None:
+    old = possible_of(grant("first", ('facts.district == "west"', 9)), ["years"])
+    new = possible_of(grant("first", ('facts.district == "west"', 2), ("facts.alone", 5)), ["years"])
+    aged = SimpleNamespace(years=3)
+    assert rule_of(new, aged, old.best(aged, NOW)) == "rule-1"
+
+
+@pytest.mark.parametrize("seed", range(draws(6, 500)))
+def test_earlier_answers_never_change_the_best_result(seed: int) -> None:
+    random = Random(seed)
+    known = random.sample(list(VALUES), random.randint(0, 3))
+    old, new = (possible_of(a_module(random), known) for _ in range(2))
+    for one in PEOPLE:
+        facts = SimpleNamespace(**{name: one[name] for name in known})
+        earlier = old.best(facts, NOW)
+        assert new.outcome(new.best(facts, NOW, earlier).fired).result == new.outcome(new.best(facts, NOW).fired).result
 
 
 def test_too_many_combinations_of_answers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

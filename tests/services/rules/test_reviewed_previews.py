@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from backend.city.person import Person
+from backend.cli.rules.review import print_review
 from backend.i18n import Text
 from backend.services.health_code.facts import Contact, HealthFacts
 from backend.services.health_code.model import ColourChange, HealthRecord
 from tests.conftest import Clock
+from tests.rulebook.test_agreement import CITY
 from tests.services.rules.publishing import COLOUR, RULES, Client, Headers, city_of, review, submit
 
 ISOLATION = RULES[COLOUR][RULES[COLOUR].index("  isolation:") : RULES[COLOUR].index("  check_ins_due:")]
@@ -49,11 +51,16 @@ def fill(client: Client) -> list[str]:
     return ids
 
 
-def previewed(client: Client, author: Headers, approver: Headers, isolation: str) -> dict[str, Any]:
-    """Return what an approver reads of the colour, if these are the dates and figures of isolation."""
+def reviewed(client: Client, author: Headers, approver: Headers, isolation: str) -> dict[str, Any]:
+    """Return the review of a release with these dates and figures of isolation."""
     files = RULES | {COLOUR: RULES[COLOUR].replace(ISOLATION, isolation)}
     digest = submit(client, author, files).json()["digest"]
-    parts = {part["name"]: part for part in review(client, approver, digest)["parts"]}
+    return review(client, approver, digest)
+
+
+def preview_in(found: dict[str, Any]) -> dict[str, Any]:
+    """Return what an approver reads of the colour."""
+    parts = {part["name"]: part for part in found["parts"]}
     assert parts["preview"]["failure"] is None
     assert parts["replay"]["failure"] is None
     (module,) = parts["preview"]["report"]["modules"]
@@ -64,7 +71,8 @@ def test_an_approver_reads_who_changes_with_both_reasons_and_what_comes_by_itsel
     client: Client, author: Headers, approver: Headers
 ) -> None:
     ids = fill(client)
-    module = previewed(client, author, approver, ISOLATION.replace(STANDING_PLAN, "2025-09-01, value: 10d"))
+    longer = ISOLATION.replace(STANDING_PLAN, "2025-09-01, value: 10d")
+    module = preview_in(reviewed(client, author, approver, longer))
     assert (module["people"], module["changed"], module["worse"], module["again"]) == (PEOPLE, 3, 3, 3)
     assert {(one["old"]["result"], one["new"]["result"]) for one in module["samples"]} == {("green", "red")}
     for sample in module["samples"]:
@@ -80,14 +88,20 @@ def test_an_approver_reads_who_changes_with_both_reasons_and_what_comes_by_itsel
     assert not any(person in json.dumps(module) for person in ids)
 
 
-def test_a_reform_dated_ahead_shows_no_effect_before_its_day(
-    client: Client, author: Headers, approver: Headers
+def test_a_reform_dated_ahead_is_previewed_on_its_day(
+    client: Client, author: Headers, approver: Headers, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fill(client)
     reform = '      - {from: 2026-12-02, value: 10d, source: "assumption [A]: a reform"}\n'
-    module = previewed(client, author, approver, ISOLATION + reform)
-    assert (module["changed"], module["samples"]) == (0, [])
-    assert [day["old"] == day["new"] for day in module["days"][:3]] == [True] * 3
-    (later, *_) = module["later"]
-    assert datetime.fromisoformat(later["begins_at"]) == datetime(2026, 12, 1, 16, tzinfo=UTC)
-    assert later["people"] == 3
+    found = reviewed(client, author, approver, ISOLATION + reform)
+    module = preview_in(found)
+    first = module["days"][0]
+    assert datetime.fromisoformat(first["at"]) == datetime(2026, 12, 1, 16, tzinfo=UTC)
+    assert (module["changed"], module["worse"], module["better"]) == (3, 3, 0)
+    assert (first["worse"], first["better"]) == (3, 0)
+    assert {(one["old"]["result"], one["new"]["result"]) for one in module["samples"]} == {("green", "red")}
+    print_review(found, CITY, "en")
+    assert (
+        "Nobody's result changes at once. This previews the first instant with a change, 2 December 2026."
+        in capsys.readouterr().out
+    )

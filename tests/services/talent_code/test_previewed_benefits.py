@@ -163,6 +163,23 @@ def test_a_change_of_an_amount_is_counted_by_old_and_new_amount(opened: Open) ->
     assert {(one.old_rule, one.new_rule, one.people) for one in module.rules} == {("age-80", "age-80", 2)}
 
 
+def test_age_explains_who_becomes_too_young_although_living_elsewhere_would_give_as_little(opened: Open) -> None:
+    later = edition(old_age=MODULE.replace("{years: 70, amount", "{years: 75, amount"))
+    module = preview(opened, WITH_SUBSIDY, later, people())
+    assert (module.changed, module.worse) == (1, 1)
+    assert [(one.old_rule, one.new_rule, one.people) for one in module.rules] == [("age-70", "otherwise", 1)]
+    (sample,) = module.samples
+    assert (sample.id, sample.old.rule, sample.new.rule) == ("person-001", "age-70", "otherwise")
+    assert sample.new.because.en == "You are younger than 70"
+
+
+def test_who_loses_an_amount_is_explained_by_the_same_answers(opened: Open) -> None:
+    nothing = edition(old_age=MODULE.replace("value: 150.50 yuan", "value: 0 yuan"))
+    module = preview(opened, WITH_SUBSIDY, nothing, people())
+    assert {(one.old_rule, one.new_rule, one.people) for one in module.rules} == {("age-80", "age-80", 2)}
+    assert {one.new.rule for one in module.samples} == {"age-80"}
+
+
 def test_an_edition_that_asks_another_question_is_compared_with_one_that_does_not(opened: Open) -> None:
     question = (
         "  lives_alone: {type: bool, from: person, meaning: {zh: 是否独居, en: Whether the person lives alone}}\n"
