@@ -6,7 +6,8 @@ compares its instant with the clock. See `following_releases` for how processes 
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import ClassVar
 from zoneinfo import ZoneInfo
@@ -15,6 +16,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from backend.city.audit_log import UNLOGGED, Act, AuditedDocument, city_act, with_act
+from backend.i18n import Text
 from backend.rulebook import Rulebook, SourceFile, make_rulebook
 from backend.rulebook.needs import RuleModule, check_needs, facts_of
 from backend.security.identity import Caller
@@ -25,6 +27,8 @@ from backend.store.update import insert_or_get, update_document
 
 MAX_HISTORY = 100
 IN_FORCE = "in-force"
+MIN_DIGITS = 4
+"""The fewest first digits of a digest that name a release."""
 
 
 class RulebookRelease(AuditedDocument, kw_only=True):
@@ -103,7 +107,12 @@ class RulebookPointer(AuditedDocument, kw_only=True):
 
 
 class UnknownRelease(Exception):
-    """No release has this digest, or the digests of several releases begin with it."""
+    """No release has this digest, or those of `several` begin with it, or it is too short; `text` says which."""
+
+    def __init__(self, text: Text, *, several: bool = False) -> None:
+        super().__init__(text.en)
+        self.text = text
+        self.several = several
 
 
 class ActivationPending(Exception):
@@ -170,7 +179,7 @@ async def activate_release(store: Store, digest: str, now: datetime) -> None:
     Raises UnknownRelease, ActivationPending, or Conflict if someone else activates one at the same time.
     """
     if await store.get(RulebookRelease, digest) is None:
-        raise UnknownRelease(f"there is no release {digest}")
+        raise UnknownRelease(Text(zh=f"没有编号为 {digest} 的版本", en=f"there is no release {digest}"))
     pointer = await read_pointer(store)
     changed = with_activation(pointer, Activation(digest, now), now)
     if changed is not pointer:
@@ -194,13 +203,38 @@ def _appended(past: tuple[Activation, ...], entry: Activation) -> tuple[Activati
     return (*past[1 - MAX_HISTORY :], entry)
 
 
+def only_digest(digests: Iterable[str], beginning: str) -> str:
+    """Return the only one of the digests that begins so, with four digits or more. Raises UnknownRelease."""
+    if re.fullmatch(f"[0-9a-f]{{0,{MIN_DIGITS - 1}}}", beginning):
+        raise UnknownRelease(
+            Text(
+                zh=f"{beginning!r} 太短：版本编号至少写开头{MIN_DIGITS}位",
+                en=f"{beginning!r} is too short: a release is named by the first {MIN_DIGITS} digits or more",
+            )
+        )
+    found = [digest for digest in digests if digest.startswith(beginning)]
+    if len(found) > 1:
+        raise UnknownRelease(
+            Text(
+                zh=f"有{len(found)}个版本的编号以 {beginning!r} 开头，请多写几位；`chengma rules log` 列出各版本",
+                en=f"the digests of {len(found)} releases begin with {beginning!r}: write more digits; "
+                "`chengma rules log` lists the releases",
+            ),
+            several=True,
+        )
+    if not found:
+        raise UnknownRelease(
+            Text(
+                zh=f"没有版本的编号以 {beginning!r} 开头；`chengma rules log` 列出各版本",
+                en=f"no release's digest begins with {beginning!r}; `chengma rules log` lists the releases",
+            )
+        )
+    return found[0]
+
+
 async def release_named(store: Store, beginning: str) -> str:
     """Return the digest of the only release whose digest begins with `beginning`. Raises UnknownRelease."""
-    digests = [release.id async for release in store.scan(RulebookRelease) if release.id.startswith(beginning)]
-    if len(digests) != 1:
-        problem = "more than one release begins" if digests else "no release begins"
-        raise UnknownRelease(f"{problem} with {beginning!r}; `chengma rules log` lists them")
-    return digests[0]
+    return only_digest([release.id async for release in store.scan(RulebookRelease)], beginning)
 
 
 async def digest_in_force(store: Store, now: datetime) -> str | None:

@@ -48,6 +48,10 @@ def report_errors() -> Generator[None, None, None]:
         )
         raise AuthorError(message) from error
     except Exception as error:
+        from backend.city.releases import UnknownRelease
+
+        if isinstance(error, UnknownRelease):
+            raise AuthorError(error.text) from error
         if not isinstance(error, _reported()):
             raise
         raise click.ClickException(str(error)) from error
@@ -59,7 +63,7 @@ def _reported() -> tuple[type[Exception], ...]:
 
     from backend.city.binding import WrongCity
     from backend.city.declarations import InvalidCity
-    from backend.city.releases import ActivationPending, UnknownRelease
+    from backend.city.releases import ActivationPending
     from backend.cli.preflight import NotReady
     from backend.security.field_encryption import UndecryptableField
     from backend.security.keyring import InvalidKeys
@@ -75,7 +79,6 @@ def _reported() -> tuple[type[Exception], ...]:
         PyMongoError,
         StoreUnavailable,
         UndecryptableField,
-        UnknownRelease,
         UnknownSchema,
         WrongCity,
         sqlite3.Error,

@@ -8,6 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from backend.city.releases import UnknownRelease, only_digest
 from backend.cli.rules import rules
 from backend.cli.rules.editions import edition, read_edition
 from backend.rulebook import InvalidRulebook
@@ -65,6 +66,11 @@ def test_a_release_is_named_by_the_beginning_of_its_digest(checkout: Path) -> No
     digest = edition("rules").digest
     shutil.rmtree(checkout / "rules" / "school_lookup")
     assert edition(digest[:8]).digest == digest
+    assert edition(digest[:4]).digest == digest
+    with pytest.raises(click.ClickException, match=f"nor a git revision; '{digest[:3]}' is too short"):
+        edition(digest[:3])
+    with pytest.raises(click.ClickException, match="nor a git revision; no release's digest begins with '0123456789'"):
+        edition("0123456789")
     assert read_edition(digest).cases is None
 
 
@@ -94,3 +100,10 @@ def test_faults_of_a_revision_are_shown_below_its_name(
         edition("HEAD")
     assert isinstance(refused.value.__cause__, InvalidRulebook)
     assert "HEAD/health_code/colour.yaml:" in capsys.readouterr().err
+
+
+def test_a_beginning_of_two_digests_names_neither() -> None:
+    digests = ["abcd1", "abcd2", "ffff3"]
+    with pytest.raises(UnknownRelease, match="the digests of 2 releases begin with 'abcd': write more digits"):
+        only_digest(digests, "abcd")
+    assert only_digest(digests, "abcd2") == "abcd2"

@@ -23,6 +23,7 @@ from backend.rulebook.prover import is_installed
 from backend.services.account.demo import enter_demo_staff
 from tests.cli.command import running
 from tests.conftest import ROOT
+from tests.services.talent_code.old_age import MODULE, write_old_age
 
 AUTHOR, APPROVER, CITIZEN = "13800000031", "13800000032", "13800000033"
 WHO = re.compile(r"submitted by (\S+), activated by (\S+)\)")
@@ -162,6 +163,9 @@ def test_only_the_owner_can_read_the_session(office: Office) -> None:
 def test_rules_are_released_by_one_person_and_approved_and_activated_by_another(office: Office, tmp_path: Path) -> None:
     first, second = (submitted(office, draft(tmp_path / name, name), f"note of {name}") for name in ("one", "two"))
 
+    nameless = office.run(AUTHOR, "rules", "release", str(tmp_path / "one"), "--note", "x", CHENGMA_LANGUAGE="zh")
+    assert "'--note' 的值不正确：须写2至500个字" in nameless.output
+
     refused = office.run(AUTHOR, "rules", "approve", first)
     assert (refused.exit_code, refused.output) == (
         1,
@@ -181,8 +185,8 @@ def test_rules_are_released_by_one_person_and_approved_and_activated_by_another(
     assert office.run(APPROVER, "rules", "activate", first).output == f"{first} is in force.\n"
 
     assert approved(office, second).exit_code == 0
-    later = office.run(APPROVER, "rules", "activate", second, "--at", "2026-12-31T00:00:00+08:00")
-    assert (later.exit_code, "will be in force from" in later.output) in {(0, True), (1, False)}
+    later = office.run(APPROVER, "rules", "activate", second, "--at", "2026-12-31")
+    assert (later.exit_code, "in force from 2026-12-31T00:00:00+08:00" in later.output) in {(0, True), (1, False)}
     if later.exit_code == 0:
         assert office.run(APPROVER, "rules", "cancel", second).output == f"{second} is no longer scheduled.\n"
     assert office.run(APPROVER, "rules", "activate", second).output == f"{second} is in force.\n"
@@ -207,6 +211,42 @@ def test_an_author_is_told_which_modules_in_force_a_release_lacks(office: Office
         file.unlink()
     warned = office.run(AUTHOR, "rules", "release", str(folder), "--note", "from a folder of last year")
     assert "so they would end: talent_code.benefits.park_entry\n" in warned.output
+
+
+@pytest.mark.usefixtures("staff")
+def test_an_approver_reads_a_new_module_whole(office: Office, tmp_path: Path) -> None:
+    folder = draft(tmp_path / "with-a-new-one", "new")
+    write_old_age(folder)
+    digest = submitted(office, folder, "an old-age subsidy")
+    seen = office.run(APPROVER, "rules", "approve", digest, given="n\n" * 5)
+    assert "talent_code.benefits.old_age (Old-age subsidy): module added" in seen.output
+    assert f"# ── talent_code.benefits.old_age ──\n{MODULE}" in seen.output
+
+    shown = office.run(APPROVER, "rules", "show", digest[:4], "talent_code.benefits.transport").output
+    text = (folder / "talent_code" / "benefits" / "transport.yaml").read_text(encoding="utf-8")
+    assert shown.startswith(f"# ── talent_code.benefits.transport ──\n{text}")
+    assert "transport: claims of the author ──\n" in shown
+    assert CLAIM in shown
+    whole = office.run(APPROVER, "rules", "show", digest).output
+    assert MODULE in whole
+    assert shown in whole
+    missing = office.run(APPROVER, "rules", "show", digest, "talent_code.rent")
+    assert (missing.exit_code, "this release has no module 'talent_code.rent'; it has: " in missing.output) == (1, True)
+
+
+@pytest.mark.usefixtures("staff")
+@pytest.mark.parametrize(
+    ("beginning", "message"),
+    [
+        ("abc", "'abc' is too short: a release is named by the first 4 digits or more"),
+        ("0" * 20, f"no release's digest begins with '{'0' * 20}'"),
+        ("approve", "no release's digest begins with 'approve'"),
+    ],
+)
+def test_a_beginning_that_names_no_release_is_refused_with_its_reason(
+    office: Office, beginning: str, message: str
+) -> None:
+    assert message in office.run(APPROVER, "rules", "activate", beginning).output
 
 
 @pytest.mark.usefixtures("staff")

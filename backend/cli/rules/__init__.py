@@ -20,6 +20,7 @@ _COMMANDS = {
     "activate": "release",
     "cancel": "release",
     "rollback": "release",
+    "show": "release",
     "log": "release",
     "explain": "explain",
     "prove": "prove",

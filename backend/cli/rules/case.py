@@ -59,8 +59,8 @@ _UNCHANGED = Text(zh="{path} 未改动", en="{path} was not changed")
     "--at",
     cls=AuthorOption,
     callback=instant,
-    help="The instant to decide for, with its offset from UTC (default: now).",
-    zh="判定的时刻，须写明与UTC的时差（默认：现在）。",
+    help="The day to decide for, or the instant with its offset from UTC (default: now).",
+    zh="判定的日期，或写明与UTC时差的时刻（默认：现在）。",
 )
 @click.option(
     "--on",

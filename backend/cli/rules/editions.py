@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from backend.settings import Settings
     from backend.store import Store
 
-_DIGEST = re.compile(r"[0-9a-f]{6,64}")
+_DIGEST = re.compile(r"[0-9a-f]{1,64}")
 _MAX_UNPACKED = 50_000_000
 
 
@@ -71,24 +71,17 @@ def read_edition(text: str) -> Edition:
     release = _release(settings, text) if _DIGEST.fullmatch(text) else None
     revision, _, folder = text.partition(":")
     commit = _commit(revision)
-    if release is not None and commit is not None:
+    if commit is not None and (isinstance(release, Edition) or (release is not None and release.several)):
         raise AuthorError(
             Text(
-                zh=f"{text!r} 既是已提交的版本，又是 git 版本；请写 {text}:{settings.rules}",
-                en=f"{text!r} is both a release and a git revision; write {text}:{settings.rules}",
+                zh=f"{text!r} 既是已提交的版本，又是 git 版本；请写 {text}:{settings.rules}，或多写几位编号",
+                en=f"{text!r} is both a release and a git revision; write {text}:{settings.rules}, or more digits",
             )
         )
-    if release is not None:
+    if isinstance(release, Edition):
         return release
     if commit is None:
-        raise AuthorError(
-            Text(
-                zh=f"{text!r} 不是文件夹、git 版本（如 HEAD~1、v1:rules），也不是已提交版本编号的开头；"
-                "`chengma rules log` 列出已提交的版本",
-                en=f"{text!r} is neither a folder, nor a git revision (such as HEAD~1 or v1:rules), nor the beginning "
-                "of a release's digest; `chengma rules log` lists the releases",
-            )
-        )
+        raise _unknown_edition(text, release)
     with _unpacked(commit, folder or settings.rules, text) as unpacked, report_errors():
         return _read_folder(settings, text, unpacked)
 
@@ -109,19 +102,47 @@ def _read_folder(settings: Settings, name: str, folder: Path) -> Edition:
     return Edition(name, rulebook, cases, claims, personas)
 
 
-def _release(settings: Settings, beginning: str) -> Edition | None:
+def _unknown_edition(text: str, release: UnknownRelease | None) -> AuthorError:
+    """Return the error of words that name no edition; `release` says why they name no release, if they are digits."""
+    if release is not None:
+        why = release.text
+        return AuthorError(
+            Text(
+                zh=f"{text!r} 不是文件夹或 git 版本；{why.zh}",
+                en=f"{text!r} is neither a folder, nor a git revision; {why.en}",
+            )
+        )
+    return AuthorError(
+        Text(
+            zh=f"{text!r} 不是文件夹、git 版本（如 HEAD~1、v1:rules），也不是已提交版本编号的开头；"
+            "`chengma rules log` 列出已提交的版本",
+            en=f"{text!r} is neither a folder, nor a git revision (such as HEAD~1 or v1:rules), nor the beginning "
+            "of a release's digest; `chengma rules log` lists the releases",
+        )
+    )
+
+
+def _release(settings: Settings, beginning: str) -> Edition | UnknownRelease:
+    """Return the release whose digest begins so, or why there is none."""
     from backend.cli.operations import with_store
 
-    async def read(store: Store) -> Rulebook | None:
+    async def read(store: Store) -> Rulebook | UnknownRelease:
         try:
             digest = await release_named(store, beginning)
-        except UnknownRelease:
-            return None
+        except UnknownRelease as error:
+            return error
         return await released_rulebook(store, digest, needed_modules(), ZoneInfo(settings.time_zone))
 
+    if not store_exists(settings):
+        return UnknownRelease(
+            Text(
+                zh="此处没有城市数据（见 CHENGMA_STORE），不能按版本编号查找",
+                en="there is no city here (see CHENGMA_STORE) whose releases could be named by their digests",
+            )
+        )
     with report_errors():
-        rulebook = with_store(settings, read) if store_exists(settings) else None
-    return None if rulebook is None else Edition(beginning, rulebook, None)
+        found = with_store(settings, read)
+    return found if isinstance(found, UnknownRelease) else Edition(beginning, found, None)
 
 
 def _commit(revision: str) -> str | None:

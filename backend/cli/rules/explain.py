@@ -57,8 +57,8 @@ _ZH = """说明 MODULE（如 health_code.colour）对给定事实的决定、理
     "--at",
     cls=AuthorOption,
     callback=instant,
-    help="The instant to decide for, with its offset from UTC (default: now).",
-    zh="以哪一时刻决定，须带时区（默认：现在）。",
+    help="The day to decide for, or the instant with its offset from UTC (default: now).",
+    zh="以哪一日或哪一时刻决定，时刻须带时区（默认：现在）。",
 )
 @click.option(
     "--on",

@@ -1,4 +1,4 @@
-"""`chengma rules release`, `approve`, `activate`, `cancel`, `rollback` and `log`: the law of the city, by two people.
+"""`chengma rules release`, `approve`, `activate`, `cancel`, `rollback`, `show`, `log`: the city's law, by two people.
 
 Each acts over the API in the name of the person who signed in with `chengma login`; no option names anybody else.
 """
@@ -13,12 +13,13 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from backend.city.releases import only_digest
 from backend.cli.api import signed_in
 from backend.cli.errors import load_settings, report_errors
 from backend.cli.language import AuthorCommand, AuthorOption, language
 from backend.cli.rules.instants import instant
 from backend.cli.rules.loading import FOLDER, count_rules, test_folder
-from backend.cli.rules.review import print_review
+from backend.cli.rules.review import module_text, print_review
 from backend.i18n import Text
 from backend.rulebook import read_rules
 from backend.rulebook.prover.standing import read_standing_claims
@@ -34,6 +35,19 @@ MAX_WAIT_SECONDS = 600
 """How long `approve` waits for the review."""
 
 DIGEST = click.argument("digest")
+MIN_WORDS, MAX_WORDS = 2, 500
+"""The fewest and the most characters of a note or a reason, as the server takes them."""
+
+
+def _words(text: str) -> str:
+    """Return a note or a reason that the server takes. Raises BadParameter."""
+    if len(text.strip()) >= MIN_WORDS and len(text) <= MAX_WORDS:
+        return text
+    raise click.BadParameter(_text(f"须写{MIN_WORDS}至{MAX_WORDS}个字", f"write {MIN_WORDS} to {MAX_WORDS} characters"))
+
+
+def _check_note(_context: click.Context, _option: click.Parameter, text: str) -> str:
+    return _words(text)
 
 
 @click.command(
@@ -46,6 +60,7 @@ DIGEST = click.argument("digest")
 @click.option(
     "--note",
     required=True,
+    callback=_check_note,
     cls=AuthorOption,
     help="Why the rules change; it names nobody.",
     zh="为什么修改规则；不写姓名。",
@@ -101,15 +116,17 @@ def approve(digest: str) -> None:
     settings = load_settings()
     with signed_in(settings) as api:
         full_digest = _full_digest(api, digest)
-        _refuse_own(api, full_digest)
+        found = api.get(f"{RELEASES}/{full_digest}")
+        _refuse_own(api, found)
         review = _review(api, full_digest)
-        print_review(review, ZoneInfo(settings.time_zone), language())
+        print_review(review, found, ZoneInfo(settings.time_zone), language())
         acknowledged = {
             part["name"]: click.prompt(
                 _text(
                     f"没有 {part['name']} 仍要批准的理由",
                     f"Reason to approve without {part['name']}",
-                )
+                ),
+                value_proc=_words,
             )
             for part in review["parts"]
             if part["failure"] is not None
@@ -135,8 +152,8 @@ def approve(digest: str) -> None:
     "--at",
     callback=instant,
     cls=AuthorOption,
-    help="The later instant, with its offset from UTC (default: at once).",
-    zh="以后施行的时刻，须写明与UTC的时差（默认：立即）。",
+    help="The later day, such as 2026-12-01, or instant with its offset from UTC (default: at once).",
+    zh="以后施行的日期，如 2026-12-01（当日零点起），或写明与UTC时差的时刻（默认：立即）。",
 )
 def activate(digest: str, at: datetime | None) -> None:
     """Put an approved release in force, at once or at a later instant. DIGEST is the beginning of its digest."""
@@ -188,6 +205,31 @@ def rollback(digest: str) -> None:
 
 @click.command(
     cls=AuthorCommand,
+    zh="""显示一个版本的原文：全部规则模块，或只显示 MODULE，并附编制人的主张。DIGEST 是编号的开头。""",
+)
+@DIGEST
+@click.argument("module", required=False)
+def show(digest: str, module: str | None) -> None:
+    """Print the text of a release: each rule module, or only MODULE, with its author's claims.
+
+    DIGEST is the beginning of its digest.
+    """
+    with signed_in(load_settings()) as api:
+        found = api.get(f"{RELEASES}/{_full_digest(api, digest)}")
+    known = sorted(found["files"])
+    if module is not None and module not in known:
+        raise click.ClickException(
+            _text(
+                f"该版中没有模块“{module}”；有：{'、'.join(known)}",
+                f"this release has no module {module!r}; it has: {', '.join(known)}",
+            )
+        )
+    for name in known if module is None else [module]:
+        click.echo("\n".join(module_text(found, name, language())))
+
+
+@click.command(
+    cls=AuthorCommand,
     zh="""列出各版本曾经、现在和将要施行的时间、提交和施行的账号，以及从未施行的版本，最新的在前。""",
 )
 def log() -> None:
@@ -233,12 +275,12 @@ def _account(account: str | None) -> str:
     return account or _text("本市服务器", "the city's machine")
 
 
-def _refuse_own(api: Api, digest: str) -> None:
+def _refuse_own(api: Api, release: dict[str, Any]) -> None:
     """Refuse, before anything is read or asked, a release of one's own. Raises ClickException.
 
     The server refuses it too, and from other accounts of the same person.
     """
-    if api.get(f"{RELEASES}/{digest}")["author"] == api.get("/v1/me")["id"]:
+    if release["author"] == api.get("/v1/me")["id"]:
         raise click.ClickException(
             _text(
                 "该版规则由您提交，须由另一人批准。",
@@ -291,18 +333,8 @@ def _review(api: Api, digest: str) -> dict[str, Any]:
 
 def _full_digest(api: Api, beginning: str) -> str:
     """Return the digest of the only release whose digest begins so. Raises ClickException."""
-    digests = [one["digest"] for one in _releases(api) if beginning and one["digest"].startswith(beginning)]
-    if len(digests) != 1:
-        problem = (
-            _text("有多个版本", "more than one release begins") if digests else _text("没有版本", "no release begins")
-        )
-        raise click.ClickException(
-            _text(
-                f"{problem}的编号以 {beginning!r} 开头；见 chengma rules log",
-                f"{problem} with {beginning!r}; see chengma rules log",
-            )
-        )
-    return digests[0]
+    with report_errors():
+        return only_digest((one["digest"] for one in _releases(api)), beginning)
 
 
 def _releases(api: Api) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import click
 import msgspec
 
+from backend.city.following_releases import load_active_rulebook
 from backend.city.replay import ModuleReplay, ReplayReport
 from backend.city.replay import replay as replay_decisions
 from backend.cli.errors import load_settings
@@ -71,7 +72,8 @@ def replay(draft: str, since: datetime, as_json: bool) -> None:
     first = midnight(since.date(), zone)
 
     async def work(city: City) -> ReplayReport:
-        return await replay_decisions(city, rulebook, first, progress=_show_progress)
+        # the decisions are those of modules that are in force, which need not be in the folder of rules
+        return await replay_decisions(await load_active_rulebook(city), rulebook, first, progress=_show_progress)
 
     report = run_in_city(work)
     if sys.stderr.isatty():

@@ -18,6 +18,7 @@ from backend.rulebook.diff import RulebookDiff
 from backend.rulebook.prover.report import ProofReport
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from zoneinfo import ZoneInfo
 
 _TITLES = {
@@ -26,6 +27,7 @@ _TITLES = {
     "preview": Text(zh="现在谁会改变", en="Who changes now"),
     "replay": Text(zh="以往的决定会如何", en="What past decisions would have been"),
 }
+_CLAIMS = Text(zh="：编制人的主张", en=": claims of the author")
 
 _MADE_WITHIN = timedelta(hours=1)
 """A review is made in less; one of a later instant looks ahead."""
@@ -36,22 +38,38 @@ _AHEAD = Text(
 )
 
 
-def print_review(review: dict[str, Any], zone: ZoneInfo, language: str) -> None:
-    """Print the parts of a review, or why there is none, in the city's time zone."""
+def print_review(review: dict[str, Any], release: dict[str, Any], zone: ZoneInfo, language: str) -> None:
+    """Print the parts of the review of a release, or why there is none, in the city's time zone.
+
+    A module that the release adds is printed whole, since there is nothing to compare it with.
+    """
     click.echo(f"{review['compared_with'][:16]} → {review['release'][:16]}")
     for part in review["parts"]:
         click.echo(f"\n── {_TITLES[part['name']].in_language(language)} ──")
         if part["failure"] is not None:
             click.echo(Text(**part["failure"]).in_language(language))
         else:
-            _print_part(part["name"], part["report"], zone, language)
+            _print_part(part["name"], part["report"], release, zone, language)
     click.echo()
 
 
-def _print_part(name: str, report: object, zone: ZoneInfo, language: str) -> None:
+def module_text(release: dict[str, Any], name: str, language: str) -> Iterator[str]:
+    """Yield the text of a rule module of a release, then the claims of the release's author about it, if any."""
+    yield f"# ── {name} ──"
+    yield release["files"][name].rstrip()
+    if name in release["claims"]:
+        yield f"# ── {name}{_CLAIMS.in_language(language)} ──"
+        yield release["claims"][name].rstrip()
+    yield ""
+
+
+def _print_part(name: str, report: object, release: dict[str, Any], zone: ZoneInfo, language: str) -> None:
     match name:
         case "diff":
-            click.echo("\n".join(diff_lines(msgspec.convert(report, RulebookDiff), language)))
+            found = msgspec.convert(report, RulebookDiff)
+            click.echo("\n".join(diff_lines(found, language)))
+            for added in (one.module for one in found.modules if one.state == "added"):
+                click.echo("\n" + "\n".join(module_text(release, added, language)))
         case "proof":
             click.echo("\n".join(lines_of(msgspec.convert(report, ProofReport), language)))
         case "replay":

@@ -29,11 +29,13 @@ async def class_decisions(city: City, since: datetime) -> AsyncIterator[StoredDe
 
 
 async def claim_decisions(city: City, since: datetime) -> AsyncIterator[StoredDecision]:
-    """Yield each claim since an instant, with the facts that it keeps, unless the benefit asks other questions now."""
+    """Yield each claim since an instant with the facts that it keeps.
+
+    The facts are None if the benefit is gone, or asks other questions now.
+    """
     offers = offers_of(city.rulebook)
     async for claim in city.store.scan(Claim):
-        facts = facts_of_claim(offers, claim)
-        if claim.claimed_at >= since and facts is not None:
+        if claim.claimed_at >= since:
             yield StoredDecision(
                 module=offers.module(claim.benefit),
                 id=claim.id,
@@ -41,5 +43,5 @@ async def claim_decisions(city: City, since: datetime) -> AsyncIterator[StoredDe
                 result=claim.figure,
                 rule=claim.rule,
                 rulebook=claim.rulebook,
-                facts=facts,
+                facts=facts_of_claim(offers, claim),
             )
