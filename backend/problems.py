@@ -50,12 +50,14 @@ class Problem(Exception):
 
     The detail is for a citizen: a Text, or its two languages as `zh` and `en`. `members` are for machines and are sent
     next to it. A subclass names its HTTP `status`, and its `title` unless its name says as much; `title_zh` translates
-    the title. Its `type` is derived from its name.
+    the title. Its `type` is derived from its name. `after_effect` says that something was done for the request before
+    it failed, so that a repeated request gets the same Problem and does nothing again.
     """
 
     status: ClassVar[int] = 409
     title: ClassVar[str] = "Problem"
     title_zh: ClassVar[str] = ""
+    after_effect: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
         if "title" not in vars(cls):

@@ -47,6 +47,7 @@ class RepaymentFailed(Problem):
     """The bank could not carry out the repayment; the amount is still owed."""
 
     status = 402
+    after_effect = True
 
 
 class OwnAppeal(Problem):

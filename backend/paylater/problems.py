@@ -23,6 +23,7 @@ class PaymentFailed(Problem):
     """The bank declined the payment."""
 
     status = 402
+    after_effect = True
 
 
 class TooManyFamilyPayers(Problem):

@@ -1,7 +1,8 @@
 """Requests that may be repeated: the first answer is stored under the caller's `Idempotency-Key` and returned again.
 
 As in draft-ietf-httpapi-idempotency-key-header, these are refused: a missing key, a known key with another payload, and
-a key whose first request is still in progress. Problems are stored like other answers.
+a key whose first request is still in progress. A Problem is stored if something was done before it was raised, such as
+a payment that the bank declined. A refusal that did nothing is not: the request may succeed once its cause is gone.
 """
 
 import hashlib
@@ -22,9 +23,6 @@ from backend.store.time import to_ms
 
 MAX_RUN_TIME = timedelta(seconds=60)
 """A request without an answer after this time is considered interrupted; the same request may run again."""
-
-SERVER_ERRORS = 500
-"""Problems with this status or a higher one are not stored: the same request may be repeated later."""
 
 S = TypeVar("S", bound=Struct)
 
@@ -88,8 +86,8 @@ async def once(
     """Run `work` once for the caller's key and return its answer, including to repeated requests.
 
     `request` is the content of the request. `work` must have the same outcome if it is repeated after an interruption.
-    Raises IdempotencyKeyReused, RequestInProgress, and the Problem that `work` raised, each time; a Problem that asks
-    to try again later is not stored.
+    Raises IdempotencyKeyReused, RequestInProgress, and the Problem that `work` raised: each time if something was done
+    before it (`Problem.after_effect`); otherwise a repeated request runs `work` again.
     """
     new_record = IdempotencyRecord(
         id=hashlib.sha256(f"{caller}\n{key}".encode()).hexdigest(),
@@ -106,7 +104,7 @@ async def once(
     try:
         answer = await work()
     except Problem as problem:
-        if problem.status >= SERVER_ERRORS:
+        if not problem.after_effect:
             await store.delete(record)
             raise
         stored = StoredProblem(type(problem).__name__, problem.detail, problem.errors, problem.members)
@@ -151,14 +149,16 @@ def _in_progress() -> RequestInProgress:
 def _earlier_answer(record: IdempotencyRecord, kind: type[S]) -> S | Problem | None:
     """Return the stored answer; None if there is none, or if an earlier edition stored it in another format.
 
-    The work is then repeated, as after an interruption. Renamed Problems are handled by a migration of the records.
+    Earlier editions also stored refusals that did nothing. The work is then repeated, as after an interruption. Renamed
+    Problems are handled by a migration of the records.
     """
     if record.problem is not None:
         kinds = {kind.__name__: kind for kind in _problem_classes(Problem)}
         stored = record.problem
-        return (
-            kinds[stored.kind](stored.detail, errors=stored.errors, **stored.members) if stored.kind in kinds else None
-        )
+        found = kinds.get(stored.kind)
+        if found is None or not found.after_effect:
+            return None
+        return found(stored.detail, errors=stored.errors, **stored.members)
     try:
         return None if record.answer is None else msgspec.json.decode(record.answer, type=kind)
     except msgspec.ValidationError:

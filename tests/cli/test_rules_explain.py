@@ -141,6 +141,44 @@ def test_a_benefit_that_only_time_gives_is_to_be_claimed_and_never_comes_by_itse
     )
 
 
+EXCLUDED_TWICE = ELDERS.replace(
+    "rules:\n",
+    """rules:
+  - id: too-young
+    from: 2026-01-01
+    when: age(facts.born_at, now) < least_age
+    then: 0
+    because: {zh: "您未满{least_age}", en: "You are younger than {least_age:number}"}
+    source: order
+  - id: several-homes
+    from: 2026-01-01
+    when: facts.homes > 1
+    then: 0
+    because: {zh: 您的住房多于1套, en: You own more than one home}
+    source: order
+""",
+)
+
+
+@pytest.mark.parametrize(
+    ("language", "sentence"),
+    [
+        ("zh", "情况不变的，2026-11-02 00:00起仍不能申领：您的住房多于1套。"),
+        (
+            "en",
+            "If nothing else changes, from 2026-11-02 00:00 on you still cannot claim it: You own more than one home.",
+        ),
+    ],
+)
+def test_who_is_excluded_for_another_reason_later_reads_it_now(tmp_path: Path, language: str, sentence: str) -> None:
+    folder = elders(tmp_path)
+    (folder / "talent_code" / "benefits" / "elders.yaml").write_text(EXCLUDED_TWICE, encoding="utf-8")
+    arguments = ("talent_code.benefits.elders", "--rules", str(folder), "--facts", "-", *BEFORE_BIRTHDAY)
+    facts = '{born_at: "1961-11-02T00:00:00+08:00", homes: 2}'
+    printed = run("explain", *arguments, "--for", "citizen", "--language", language, given=facts).output
+    assert printed.splitlines()[-1] == sentence
+
+
 def test_machines_read_the_tree_the_other_rules_and_the_ways() -> None:
     found = explained()
     assert (found["result"], found["rule"], found["changes_at"]) == ("yellow", "nearby", "2022-05-29T04:00:00Z")

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from backend.city.upstream import UpstreamUnavailable
 from backend.i18n import Text
+from backend.paylater.problems import PaymentFailed
 from backend.problems import FieldError, InvalidRequest
 from backend.store import Store
 from backend.web.idempotency import (
@@ -38,9 +39,13 @@ class Till:
         self.calls += 1
         return Receipt(self.calls)
 
+    async def decline(self) -> Receipt:
+        self.calls += 1
+        raise PaymentFailed(Text(zh="不行", en="No"), errors=(FieldError("/x", "wrong"),), left=self.calls)
+
     async def refuse(self) -> Receipt:
         self.calls += 1
-        raise InvalidRequest(Text(zh="不行", en="No"), errors=(FieldError("/x", "wrong"),), left=self.calls)
+        raise InvalidRequest(Text(zh="不行", en="No"))
 
     async def die(self) -> Receipt:
         self.calls += 1
@@ -57,15 +62,25 @@ def test_the_first_answer_is_returned_again(address: str) -> None:
     work_in(address, work)
 
 
-def test_an_error_is_an_answer_like_others(address: str) -> None:
+def test_a_failure_after_something_was_done_is_an_answer_like_others(address: str) -> None:
     async def work(store: Store) -> None:
         till = Till()
         for _ in range(2):
-            with pytest.raises(InvalidRequest) as raised:
-                await once(store, NOON, "wang", "key", "100 yuan", Receipt, till.refuse)
+            with pytest.raises(PaymentFailed) as raised:
+                await once(store, NOON, "wang", "key", "100 yuan", Receipt, till.decline)
             assert (raised.value.detail.zh, raised.value.members) == ("不行", {"left": 1})
             assert raised.value.errors == (FieldError("/x", "wrong"),)
         assert till.calls == 1
+
+    work_in(address, work)
+
+
+def test_a_refusal_that_did_nothing_is_judged_again(address: str) -> None:
+    async def work(store: Store) -> None:
+        till = Till()
+        with pytest.raises(InvalidRequest):
+            await once(store, NOON, "wang", "key", "100 yuan", Receipt, till.refuse)
+        assert await once(store, NOON, "wang", "key", "100 yuan", Receipt, till.pay) == Receipt(2)
 
     work_in(address, work)
 
@@ -139,10 +154,11 @@ def test_a_request_that_was_refused_for_now_may_be_repeated_with_the_same_key(ad
     [
         {"answer": '{"amount": 1}'},
         {"problem": StoredProblem("NoProblemOfToday", Text(zh="不行", en="No"), (), {})},
+        {"problem": StoredProblem("InvalidRequest", Text(zh="不行", en="No"), (), {})},
     ],
-    ids=["answer", "problem"],
+    ids=["answer", "problem", "refusal"],
 )
-def test_a_record_in_a_form_that_no_longer_exists_is_answered_again(address: str, stored: dict[str, Any]) -> None:
+def test_a_record_that_is_no_longer_kept_in_this_form_is_answered_again(address: str, stored: dict[str, Any]) -> None:
     async def work(store: Store) -> None:
         till = Till()
         await once(store, NOON, "wang", "key", "100 yuan", Receipt, till.pay)

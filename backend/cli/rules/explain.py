@@ -51,7 +51,7 @@ _ZH = """说明 MODULE（如 health_code.colour）对给定事实的决定、理
     cls=AuthorOption,
     help="Use the present facts of this person: the city's id of them, as in the samples of a preview and in the audit "
     "log, or the id of their code; not an identity card's number. It is logged, and the person sees it.",
-    zh="使用此人目前的事实：填写本市的人员编号（见预演的样例和审计日志）或其码的编号，不是身份证号。查询会记入日志，本人可见。",
+    zh="使用此人目前的事实：填写本市的人员编号（见预览的样例和审计日志）或其码的编号，不是身份证号。查询会记入日志，本人可见。",
 )
 @click.option(
     "--at",

@@ -33,7 +33,7 @@ def read_present_facts(module: str, named: str) -> Struct:
     if _ID_NUMBER.fullmatch(named):
         raise AuthorError(
             Text(
-                zh="这是身份证号；请填写本市的人员编号（见预演的样例和审计日志）或其码的编号",
+                zh="这是身份证号；请填写本市的人员编号（见预览的样例和审计日志）或其码的编号",
                 en="this is an identity card's number: give the city's id of the person, as in the samples of a "
                 "preview and in the audit log, or the id of their code",
             )
@@ -52,8 +52,10 @@ def read_present_facts(module: str, named: str) -> Struct:
         if person is None:
             raise AuthorError(
                 Text(
-                    zh="没有此编号的人，也没有此编号的码；人员编号见预演的样例和审计日志",
-                    en="no person has this id, and no code has it; the samples of a preview and the audit log have ids",
+                    zh="没有此编号的人，也没有此编号的码；人员编号见预览的样例和审计日志，"
+                    "不是账号的编号（/v1/me 的 id）",
+                    en="no person has this id, and no code has it; the samples of a preview and the audit log have "
+                    "ids, not those of accounts (`id` of /v1/me)",
                 )
             )
         act = city_act("rules.explained", person, city.now(), module)

@@ -42,6 +42,7 @@ class _Writer:
         self.zone = zone
         self.describe = describe
         self.at = explanation.verdict.at
+        self.result = explanation.verdict.result
         self.offered: Offered | None = explanation.offered
 
     def sentences(self, explanation: Explanation) -> Iterator[Text]:
@@ -59,6 +60,12 @@ class _Writer:
         if not upcoming:
             return Text(
                 zh=f"情况不变的，{when}起结果会有变化。", en=f"If nothing else changes, this changes on {when}."
+            )
+        if self.offered is not None and upcoming[0].result == self.result == 0:  # another reason excludes then
+            because = upcoming[0].because
+            return Text(
+                zh=f"情况不变的，{when}起仍不能{'享受' if self.offered == 'use' else '申领'}：{because.zh}。",
+                en=f"If nothing else changes, from {when} on you still cannot {self.offered} it: {because.en}.",
             )
         then, offer = self.describe(upcoming[0]), self._offer(upcoming[0])
         return Text(

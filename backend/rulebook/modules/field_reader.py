@@ -11,7 +11,7 @@ from backend.rulebook.language.operation import EvaluationError
 from backend.rulebook.language.temporal import parse_instant
 from backend.rulebook.language.types import INSTANT_RANGE, INT64, MAX_FACT_DURATION, join, type_of_value
 from backend.rulebook.modules.keys import TEXT_KEYS
-from backend.rulebook.modules.layout import cut_by_comma
+from backend.rulebook.modules.layout import cut_by_comma, wide_colon
 from backend.rulebook.modules.units import AMOUNT_SUFFIX, fen_of
 from backend.rulebook.modules.written_values import form_of_day, form_of_instant, form_of_value, is_impossible_day
 from backend.rulebook.modules.yaml_document import YamlEntry, YamlMapping, YamlScalar, YamlSequence, YamlValue
@@ -56,7 +56,7 @@ class FieldReader:
         for entry in value.entries.values():
             if entry.key in known:
                 found[entry.key] = entry
-            elif not self.is_cut_by_comma(entry):
+            elif not self.has_layout_flaw(entry):
                 message = Text(zh=f"{what.zh}没有“{entry.key}”这个键", en=f"unknown key {entry.key!r} in {what.en}")
                 self.file.fault(entry.location, message, suggest_key(entry.key, known), "R010")
                 meant = nearest_key(entry.key, known)
@@ -69,11 +69,12 @@ class FieldReader:
             self.file.fault(value.location, message, advice, "R011")
         return None if missing else found
 
-    def is_cut_by_comma(self, entry: YamlEntry) -> bool:
-        """Add a fault if this is not a key but the rest of a text or number that a comma cuts in `{ }`."""
+    def has_layout_flaw(self, entry: YamlEntry) -> bool:
+        """Add a fault if this is no key of `{ }` but has a full-width colon, or is what a comma cuts off a value."""
         if not isinstance(entry.value, YamlScalar) or not entry.value.plain or entry.value.text:
             return False
-        flaw = cut_by_comma(self.file.text, entry.location.line, entry.location.column)
+        place = entry.location.line, entry.location.column
+        flaw = wide_colon(self.file.text, *place) or cut_by_comma(self.file.text, *place)
         if flaw is not None:
             flaw.report(self.file)
         return flaw is not None

@@ -31,6 +31,7 @@ _INDENTATION = re.compile(r"^[ \t\u3000\u00a0]*")
 _WRONG_DASH = re.compile(r"^\s*([－–—−‐•·])\s*\S")
 _TIGHT_DASH = re.compile(rf"^\s*(-)(?:{_KEY})\s*[:：]")
 _WIDE_COLON = re.compile(rf"(?:^\s*(?:- +)*|[{{,，]\s*)(?:{_KEY})\s*(：)")
+_KEY_WITH_WIDE_COLON = re.compile(r"[a-z][a-z0-9_]*\s*(：)")
 _WIDE_COMMA = re.compile(rf"(，)\s*(?:{_KEY})\s*[:：]")
 _WIDE_BRACKET = re.compile(rf"^\s*(?:- +)*(?:{_KEY}):\s*([｛［【])")
 _TIGHT_COLON = re.compile(rf"(?:^\s*(?:- +)*|[{{,]\s*)(?:{_KEY})(:)[^\s]")
@@ -79,6 +80,14 @@ def cut_by_comma(text: str, line: int, column: int) -> Flaw | None:
         advice = Text(zh=f"数字里不写逗号：请写 `{form}`", en=f"write the number without commas: `{form}`")
     message = Text(zh="花括号里的逗号截断了这个值", en="the comma ends the value, because it is within { }")
     return Flaw(line, end - 1, end, message, advice, "R009")
+
+
+def wide_colon(text: str, line: int, column: int) -> Flaw | None:
+    """Return the flaw of a key in `{ }` that begins at this place and has a full-width colon; None without one."""
+    match = _KEY_WITH_WIDE_COLON.match(text.split("\n")[line - 1], column - 1)
+    if match is None:
+        return None
+    return Flaw(line, match.start(1), match.end(1), *_wide("冒号", "colon", ": "), "R007")
 
 
 def find_flaws(text: str) -> Iterator[Flaw]:

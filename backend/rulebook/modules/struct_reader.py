@@ -61,7 +61,7 @@ class StructReader(FieldReader):
                     zh=f"{struct.__name__} 没有“{entry.key}”这个字段",
                     en=f"unknown field {entry.key!r} of {struct.__name__}",
                 )
-                if not self.is_cut_by_comma(entry):
+                if not self.has_layout_flaw(entry):
                     self.file.fault(entry.location, message, suggest(entry.key, known), "R036")
             elif not (field.optional and _is_null(entry)):
                 values[entry.key] = self._field(entry.value, field.type, money=is_money(entry.key))

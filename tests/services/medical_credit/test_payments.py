@@ -33,12 +33,13 @@ def test_another_press_after_payment_finds_nothing_to_pay(scene: Scene, patient:
     problem(scene.pays(patient, visit, owed, key="key-2"), 409, "nothing-to-pay")
 
 
-def test_an_answer_is_repeated_even_if_it_was_an_error(scene: Scene, patient: Patient) -> None:
+def test_a_payment_that_was_refused_is_judged_again_with_its_key(scene: Scene, patient: Patient) -> None:
     visit = scene.billed(patient, 20_000)
-    first = problem(scene.pays(patient, visit, 1), 409, "nothing-to-pay")
-    scene.pays(patient, visit, key="key-2")
-    again = problem(scene.pays(patient, visit, 1), 409, "nothing-to-pay")
-    assert again["payable_fen"] == first["payable_fen"] == visit.owed_fen()
+    refused = problem(scene.pays(patient, visit, 1), 409, "nothing-to-pay")
+    assert refused["payable_fen"] == visit.owed_fen()
+    assert scene.pays(patient, visit).status_code == 201
+    again = problem(scene.pays(patient, visit, 1, key="key-2"), 409, "nothing-to-pay")
+    assert "payable_fen" not in again
 
 
 def test_a_key_is_used_for_one_request(scene: Scene, patient: Patient) -> None:

@@ -160,8 +160,8 @@ async def pay_bill(
 ) -> VisitDetails:
     """Pay the bill of a visit once, however often the request is sent.
 
-    The same Idempotency-Key gets the same response, including errors. While the bank has not decided, the payment is
-    `requested` in the response and no other payment can be made.
+    The same Idempotency-Key gets the same response, including a payment that the bank declined. While the bank has not
+    decided, the payment is `requested` in the response and no other payment can be made.
     """
     payer = citizen_id(request)
     visit = await _visible_visit(city, payer, visit_id)
