@@ -31,7 +31,7 @@ def compose() -> dict[str, Any]:
 
 def test_the_guide_names_the_shard_key_of_the_collections() -> None:
     """Collections that it does not list are sharded by the hash of their id, as the guide explains."""
-    (table,) = re.findall(r"^\| collection \|.*?\n\n", OPERATING, re.DOTALL | re.MULTILINE)
+    (table,) = re.findall(r"^\| collection \| shard key \|.*?\n\n", OPERATING, re.DOTALL | re.MULTILINE)
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", table, re.MULTILINE))
     keys = {kind.collection: dict(kind.shard_key) for kind in documents_of(discover_services())}
     written = {'`{_id: "hashed"}`': {"_id": "hashed"}, "`{venue: 1}`": {"venue": 1}, "none: one shard": {}}
