@@ -100,7 +100,7 @@ def test_a_reform_dated_ahead_is_previewed_on_its_day(
     assert (module["changed"], module["worse"], module["better"]) == (3, 3, 0)
     assert (first["worse"], first["better"]) == (3, 0)
     assert {(one["old"]["result"], one["new"]["result"]) for one in module["samples"]} == {("green", "red")}
-    print_review(found, CITY, "en")
+    print_review(found, {"texts": {}}, CITY, "en")
     assert (
         "Nobody's result changes at once. This previews the first instant with a change, 2 December 2026."
         in capsys.readouterr().out
