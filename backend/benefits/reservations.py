@@ -21,8 +21,9 @@ from backend.store.update import update_document
 async def register(benefits: Benefits[C, P], city: City, claim: C, now: datetime, claimant: P | None = None) -> C:
     """Add a claim to its claimant's past claims, and reserve its money.
 
-    `claimant` is the claimant as read before, if the caller has it. The reservation that is stored with the draft is
-    applied in the same step. Raises AlreadyClaimed if another claim excludes this one, which is then deleted.
+    `claimant` is the claimant as read before, if the caller has it. A reservation that was stored with the draft is
+    applied in the same step, whatever the waiting list is now: it may have been applied before. Raises AlreadyClaimed
+    if another claim excludes this one, which is then deleted.
     """
     try:
         registered = await update_document(
@@ -40,9 +41,11 @@ async def register(benefits: Benefits[C, P], city: City, claim: C, now: datetime
         state="claimed",
         entitlement_lost=claim.entitlement_lost or benefits.entitlement_lost(registered, claim),
     )
-    reserving = await reserve(benefits, city, claimed, now)
-    is_stored = reserving.entry is not None and reserving.entry == claim.entry
-    return await post_entry(benefits, city, reserving, now) if is_stored else reserving
+    if claim.entry is None:
+        return await reserve(benefits, city, claimed, now)
+    if claim.budget != budget_id(claim.benefit, city.today().year):
+        return _void(claimed, now)
+    return await post_entry(benefits, city, claimed, now)
 
 
 def _with_claim(benefits: Benefits[C, P], city: City, claimant: P, claim: C) -> P:
@@ -66,22 +69,23 @@ async def unblock(benefits: Benefits[C, P], city: City, claim: C, _now: datetime
 async def withdraw_deleted(benefits: Benefits[C, P], city: City, claim: C) -> None:
     """Take back what was registered and reserved for a draft that another process found excluded, and deleted."""
     if claim.entry is not None and claim.budget is not None:
-        void = prepare_entry(replace(claim, entry=None), "void", 0, city.now()).entry
+        void = _void(claim, city.now()).entry
         assert void is not None, "it was just prepared"
         with suppress(StaleEntry):  # the budget has closed: nothing was reserved
             await apply_to_budget(benefits, city, claim.budget, void)
     await unblock(benefits, city, claim, city.now())
 
 
-async def reserve(benefits: AnyBenefits, city: City, claim: C, now: datetime) -> C:
-    """Prepare the reservation in this year's budget; a claim made after one that still waits joins the list.
+def _void(claim: C, now: datetime) -> C:
+    """Prepare the entry that takes back what was reserved: a late entry must never reserve in last year's budget."""
+    return prepare_entry(replace(claim, entry=None), "void", 0, now)
 
-    A reservation that was prepared with the draft, and may have been applied, stays as it is.
-    """
-    budget, prepared = budget_id(claim.benefit, city.today().year), claim.entry
-    claim = replace(claim, entry=None)
+
+async def reserve(benefits: AnyBenefits, city: City, claim: C, now: datetime) -> C:
+    """Prepare the reservation in this year's budget; a claim made after one that still waits joins the list."""
+    budget = budget_id(claim.benefit, city.today().year)
     if claim.budget not in (None, budget):
-        return prepare_entry(claim, "void", 0, now)  # a late entry must never reserve in last year's budget
+        return _void(claim, now)
     if benefits.offers(city).terms(claim.benefit, now) is None:
         return cancel_remaining(claim, now, "cancelled")  # the benefit is no longer available
     first = await read_together(
@@ -89,7 +93,7 @@ async def reserve(benefits: AnyBenefits, city: City, claim: C, now: datetime) ->
     )
     if first is not None and first.claimed_ms <= claim.claimed_ms:
         return join_waitlist(claim, now)
-    return prepare_reservation(claim, budget, now) if prepared is None else replace(claim, entry=prepared)
+    return prepare_reservation(claim, budget, now)
 
 
 async def first_waiting(benefits: Benefits[C, P], city: City, benefit: str) -> C | None:

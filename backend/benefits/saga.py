@@ -12,14 +12,12 @@ from typing import Generic
 from msgspec.structs import replace
 
 from backend.benefits.audits import audit_claim, reduce_open_instalments
-from backend.benefits.budget import budget_id
 from backend.benefits.claim import C, cancel_remaining
 from backend.benefits.notifications import send_notification
 from backend.benefits.problems import AlreadyClaimed
 from backend.benefits.process import Step, next_step, schedule
 from backend.benefits.reservations import (
     post_entry,
-    prepare_reservation,
     register,
     reserve,
     unblock,
@@ -39,10 +37,13 @@ class ClaimSaga(Saga[City, C, Terms, Step], Generic[C, P], frozen=True, kw_only=
     benefits: Benefits[C, P]
 
     async def start(self, context: City, document: C) -> C:
-        """Store a draft together with its reservation, which its registration applies, as a saga does."""
-        budget = budget_id(document.benefit, context.today().year)
-        reserving = prepare_reservation(document, budget, context.now())
-        return await super().start(context, replace(reserving, state="draft"))
+        """Store a draft, as a saga does, together with the reservation that its registration applies.
+
+        A draft that would join the waiting list, or whose benefit is no longer available, has no reservation.
+        """
+        reserving = await reserve(self.benefits, context, document, context.now())
+        draft = document if reserving.entry is None else replace(reserving, state="draft")
+        return await super().start(context, draft)
 
     async def resume(self, context: City, document_id: str) -> C | None:
         """Carry out the due steps of a claim, as a saga does; return None if another claim precludes its draft."""

@@ -83,12 +83,12 @@ class Minimiser:
                 high = self.model.number(number)
             else:
                 low = middle + 1
-        for element in elements:
-            if element is not True and element is not False:
+        for element in reversed(elements):  # which ones must not depend on what the solver found first
+            if element is not True and element is not False and not self._wish(neg(element)):
                 self.solver.add(element == self.model.truth(element))
 
     def _simplest_instant(self, term: Term, near: int) -> None:
-        """Draw an instant near to another, and to a midnight, a full hour, a full minute or a full second."""
+        """Draw an instant near to another, to the nearest midnight, full hour, full minute or full second."""
         for distance in _DISTANCES:
             if self._wish(conj([term >= near - distance, term <= near + distance])):
                 break
@@ -96,7 +96,19 @@ class Minimiser:
         shift = 0 if offset is None else int(offset.total_seconds()) * (HOUR // 3_600)
         for unit in _UNITS:
             if self._wish(term + shift == unit * integer(f"{term}/{unit}")):
+                self._nearest(term, near, unit)
                 return
+
+    def _nearest(self, term: Term, near: int, unit: int) -> None:
+        """Find the multiple of a unit that is nearest to an instant."""
+        low, high = 0, abs(self.model.number(term) - near) // unit + 1
+        while low < high and time.monotonic() < self.deadline:
+            middle = (low + high) // 2
+            if self._wish(conj([term >= near - middle * unit, term <= near + middle * unit])):
+                high = middle
+            else:
+                low = middle + 1
+        self._wish(term <= near)  # of two that are as near, the earlier
 
     def _smallest_number(self, term: Term, kind: Type) -> None:
         """Find the least number that is not negative, or the least at all."""
