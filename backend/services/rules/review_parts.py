@@ -1,10 +1,8 @@
 """The parts of a review, each made by a function of the two rulebooks, and of what the city knows."""
 
 import asyncio
-import dataclasses
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -14,7 +12,7 @@ from backend.city.releases import RulebookRelease
 from backend.city.replay import replay
 from backend.city.service import City, discover_services
 from backend.i18n import Text
-from backend.rulebook import InvalidRulebook, Rulebook, SourceFile
+from backend.rulebook import Rulebook
 from backend.rulebook.diff import diff_rulebooks
 from backend.rulebook.prover import NOT_INSTALLED as SOLVER_NOT_INSTALLED
 from backend.rulebook.prover import is_installed
@@ -22,8 +20,6 @@ from backend.services.rules.model import PartName
 
 if TYPE_CHECKING:
     from backend.rulebook.preview.report import ModulePreview, PreviewReport
-    from backend.rulebook.prover.claim_reader import ClaimsFile
-    from backend.rulebook.prover.claims import Claim
 
 PROOF_SECONDS = 120.0
 """The time for all claims of a review; what it leaves no time for is unknown."""
@@ -55,60 +51,23 @@ async def _diff(_city: City, old: Rulebook, new: Rulebook) -> Struct:
 async def _proof(city: City, old: Rulebook, new: Rulebook) -> Struct:
     if not is_installed():
         raise PartUnavailable(SOLVER_NOT_INSTALLED)
+    from backend.services.rules.proof import Question, prove  # not needed to start a process
+
     release = await city.store.get(RulebookRelease, new.digest)
-    submitted = {} if release is None else release.claims
-    return await asyncio.to_thread(_prove, Path(city.settings.rules), submitted, old, new)
-
-
-def _prove(folder: Path, submitted: Mapping[str, str], old: Rulebook, new: Rulebook) -> Struct:
-    """Prove of each changed module that nobody is worse off, the claims of the city's own folder, and the author's.
-
-    The author of a release cannot change the first two. Of the other modules the claims were proved before.
-    """
-    from backend.rulebook.prover.proof import Edition, prove_editions
-    from backend.rulebook.prover.standing import all_claims, read_claim_files, read_standing_claims
-
-    files = {name: SourceFile(f"{new.digest[:16]}/{name}", text, []) for name, text in submitted.items()}
-    standing = _fitting(lambda: read_standing_claims(folder, new), Text(zh="本市的主张", en="The city's claims"))
-    authors = _fitting(lambda: read_claim_files(files, new), Text(zh="编制人的主张", en="The author's claims"))
-    changed = {name for name, text in new.texts.items() if old.texts.get(name) != text}
-    before, after = Edition(old), Edition(new)
-    claims = {name: about for name, about in all_claims(before, after, standing).items() if name in changed}
-    report = prove_editions(before, after, claims, PROOF_SECONDS)
-    further = {
-        name: _further_claims(found, standing[name][1] if name in standing else None, claims.get(name, []))
-        for name, (_, found) in authors.items()
-        if name in changed
-    }
-    rest = prove_editions(before, after, further, PROOF_SECONDS - report.seconds)  # no author takes the city's time
-    results = (*report.results, *(replace(one, by_author=True) for one in rest.results))
-    return replace(report, results=results, seconds=round(report.seconds + rest.seconds, 3))
-
-
-def _further_claims(found: "ClaimsFile", standing: "ClaimsFile | None", taken: Sequence["Claim"]) -> "list[Claim]":
-    """Return an author's claims with other ids than those `taken`, on the scale of the city if it has claims itself.
-
-    The lengths of lists that the author asks for are left out, since lists too short or too long end a whole proof.
-    """
-    ids = {claim.id for claim in taken}
-    high = (found if standing is None else standing).best_is_high
-    return [dataclasses.replace(claim, best_is_high=high, lists=None) for claim in found.claims if claim.id not in ids]
-
-
-def _fitting(
-    read: "Callable[[], dict[str, tuple[SourceFile, ClaimsFile]]]", whose: Text
-) -> "dict[str, tuple[SourceFile, ClaimsFile]]":
-    """Return claims that were read for a release. Raises PartUnavailable if they do not fit its modules."""
-    try:
-        return read()
-    except InvalidRulebook as error:
-        message = error.faults[0].message
-        raise PartUnavailable(
-            Text(
-                zh=f"{whose.zh}不适用于该版规则：{message.zh}",
-                en=f"{whose.en} do not fit this release: {message.en}",
-            )
-        ) from error
+    question = Question(
+        folder=city.settings.rules,
+        time_zone=city.settings.time_zone,
+        claims={} if release is None else release.claims,
+        old=old.texts,
+        new=new.texts,
+        digest=new.digest,
+        seconds=PROOF_SECONDS,
+    )
+    answer = await prove(question)
+    if answer.unavailable is not None:
+        raise PartUnavailable(answer.unavailable)
+    assert answer.report is not None, "it answers, or says why it cannot"
+    return answer.report
 
 
 async def _preview(city: City, old: Rulebook, new: Rulebook) -> Struct:
