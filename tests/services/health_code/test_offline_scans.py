@@ -70,6 +70,18 @@ def test_a_code_that_was_scanned_offline_and_online_is_one_visit(
     assert len(stored(client, VenueVisit)) == 1
 
 
+@pytest.mark.parametrize("latest_first", [True, False])
+def test_of_codes_with_one_scan_id_the_earliest_has_it_in_whatever_order_they_are_sent(
+    client: Client, scene: Scene, wang: Headers, gatekeeper: Headers, latest_first: bool
+) -> None:
+    payloads = [scene.code(wang)["payload"] for _ in range(20)]
+    scene.clock.now += timedelta(seconds=20)
+    scans = [scanned(scene, payload, seconds=20 - place) for place, payload in enumerate(payloads)]
+    results = upload(client, gatekeeper, *(reversed(scans) if latest_first else scans))
+    outcomes = [one["outcome"] for one in (reversed(results) if latest_first else results)]
+    assert outcomes == ["valid"] + ["scan_id_reused"] * 19
+
+
 def test_each_scan_has_its_own_result(client: Client, scene: Scene, wang: Headers, gatekeeper: Headers) -> None:
     payload, other = scene.code(wang)["payload"], scene.code(wang)["payload"]
     scene.clock.now += timedelta(days=1)

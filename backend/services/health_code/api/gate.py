@@ -110,21 +110,23 @@ async def upload_offline_scans(
 
     Each is verified as of its `scanned_at`, and has a result of its own. A scan is identified by its venue and scan id:
     sent again it gets the same result, so a request without an answer may be sent again unchanged. Of several scans of
-    one code, the earliest is recorded and the others are `replayed`.
+    one code, the earliest is recorded and the others are `replayed`; of several codes with one scan id, the earliest
+    has it and the others are `scan_id_reused`.
     """
     if data.venue not in request.user.venues:
         raise _venue_not_assigned()
     gate_account, now = request.user.account_id, city.now()
-    of_code: defaultdict[str, list[int]] = defaultdict(list)
+    has_own_ids = len({one.scan_id for one in data.scans}) == len(data.scans)  # else the earliest has the id
+    in_order: defaultdict[str, list[int]] = defaultdict(list)
     for index in sorted(range(len(data.scans)), key=lambda index: data.scans[index].scanned_at):
-        of_code[data.scans[index].payload].append(index)
+        in_order[data.scans[index].payload if has_own_ids else ""].append(index)
     results: dict[int, OfflineScanResult] = {}
 
     async def record(indexes: Sequence[int]) -> None:
         for index in indexes:
             results[index] = await _record_offline(data.scans[index], data.venue, gate_account, city, now)
 
-    await asyncio.gather(*map(record, of_code.values()))
+    await asyncio.gather(*map(record, in_order.values()))
     return OfflineScanResults([results[index] for index in range(len(data.scans))])
 
 
