@@ -32,7 +32,7 @@ def sizes_for(claim: Claim, period: Period, *, abstract: bool) -> Sizes:
         for node in claim.conditions()
     ]
     firing = [Demand(each=either(slot).each, loops=either(slot).loops) for slot in slots if slot]
-    slots = [*slots * twice, *([demand] for demand in own)]
+    slots = [*slots * twice, *([demand] for demand in own), *[[demand] for demand in silent.values()] * twice]
     facts = period.new.module.facts
     if isinstance(claim.subject, Changed):
         slots.append([Demand(Counter(lists_on_the_way(facts, claim.subject.path)))])

@@ -100,7 +100,8 @@ class _Reached:
         true = [demands.of(rule.condition, truth=True) for rule in self.law.rules]
         false = [demands.of(rule.condition, truth=False) for rule in self.law.rules]
         others: list[Demand] = [either(pair) for pair in zip(true, false, strict=True)]
-        return solve([true] if true else [], others, self.module.facts).lengths
+        slots = [*([true] if true else []), *([demand] for demand in false)]
+        return solve(slots, others, self.module.facts).lengths
 
 
 def check_reach(rulebook: Rulebook, name: str, file: SourceFile, budget_seconds: float) -> list[str]:

@@ -116,7 +116,24 @@ SHADOWED = """\
 otherwise:"""
 
 
+BY_PASS = """\
+  - id: any-day-pass
+    from: 2020-01-01
+    when: facts.passes.exists(p, p.kind == "day" && now - p.bought_at < lasts)
+    then: half
+    because: {zh: 您有日票, en: You have a day pass}
+    source: "[S] council"
+otherwise:"""
+
+
 def test_rules_that_can_never_fire_or_decide_are_proved(tmp_path: Path) -> None:
     rulebook = load(tmp_path, FARE.replace("otherwise:", SHADOWED))
     reach = prove_reach(rulebook, "tram.fare", 30)
     assert (reach.never_fires, reach.never_decides, reach.unknown) == (["both-kinds"], ["student"], [])
+
+
+def test_a_rule_that_decides_only_because_another_element_keeps_a_better_rule_silent_is_reached(tmp_path: Path) -> None:
+    without_year = 'now - p.bought_at < lasts) && !facts.passes.exists(p, p.kind == "year")'
+    fare = FARE.replace("now - p.bought_at < lasts)", without_year).replace("otherwise:", BY_PASS)
+    reach = prove_reach(load(tmp_path, fare), "tram.fare", 30)
+    assert (reach.never_fires, reach.never_decides, reach.unknown) == ([], [], [])

@@ -63,6 +63,21 @@ def test_a_pass_that_is_valid_for_a_shorter_time_costs_somebody_with_one_pass(tm
     assert found.facts.count("kind: day") == 1
 
 
+@pytest.mark.parametrize(
+    "silenced", ['!facts.passes.exists(p, p.kind == "year")', 'facts.passes.all(p, p.kind == "day")']
+)
+def test_an_element_that_keeps_a_rule_silent_is_found_beside_the_one_that_it_fires_for(
+    tmp_path: Path, silenced: str
+) -> None:
+    old = edition(tmp_path, "old")
+    new = edition(
+        tmp_path, "new", FARE.replace("now - p.bought_at < lasts)", f"now - p.bought_at < lasts) && {silenced}")
+    )
+    found = answer(old, new, Compared("worse")).counterexample
+    assert found is not None
+    assert (found.facts.count("kind: day"), found.facts.count("kind: year")) == (1, 1)
+
+
 def test_a_change_of_the_past_is_found_in_its_period(tmp_path: Path) -> None:
     old = edition(tmp_path, "old")
     new = edition(tmp_path, "new", FARE.replace("2020-01-01, value: 1d", "2020-01-01, value: 12h"))
