@@ -41,5 +41,5 @@ def test_connections_that_send_nothing_take_no_threads_and_soon_give_way(port: i
             idle.enter_context(socket.create_connection(("127.0.0.1", port)))
         time.sleep(0.2)
         assert threads_of_scrapes() <= MAX_SCRAPES + 1
-        wait_until(lambda: threads_of_scrapes() == 0, lambda: f"{threads_of_scrapes()} are left", seconds=10)
+        wait_until(lambda: threads_of_scrapes() == 0, lambda: f"{threads_of_scrapes()} are left")
         assert "people 3.0" in scrape(port)

@@ -165,7 +165,7 @@ def test_slow_bodies_give_way_to_new_connections() -> None:
 
 def test_connections_are_accepted_together() -> None:
     with serve() as running, connected(running.port, 500):
-        wait_until(lambda: running.connections == 500, seconds=5)
+        wait_until(lambda: running.connections == 500)
 
 
 # ── as before ──

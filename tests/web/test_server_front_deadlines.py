@@ -101,7 +101,7 @@ def test_a_client_that_does_not_read_its_response_is_disconnected() -> None:
                 b"GET /large HTTP/1.1\r\nConnection: %b\r\n\r\n" % (b"close" if client is clients[0] else b"keep-alive")
             )
         wait_until(lambda: running.connections == 3)
-        wait_until(lambda: running.connections == 0, seconds=5)
+        wait_until(lambda: running.connections == 0)
         assert running.load_shedder.in_flight == 0
 
 
