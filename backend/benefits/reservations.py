@@ -117,11 +117,9 @@ async def post_entry(benefits: AnyBenefits, city: City, claim: C, now: datetime)
     if entry.kind not in ("reserve", "pay"):  # it freed money or quota for waiting claims
         await benefits.serve_waitlist.enqueue(city.jobs, claim.benefit)
     recorded = record_entry(claim, entry)
-    if any(not notification.sent for notification in recorded.notifications):
-        return await send_notification(
-            benefits, city, recorded, now
-        )  # it was stored with the entry, as the write before
-    return recorded
+    if all(notification.sent for notification in recorded.notifications):
+        return recorded
+    return await send_notification(benefits, city, recorded, now)  # its notice was stored with the entry
 
 
 def prepare_reservation(claim: C, budget: str, now: datetime) -> C:

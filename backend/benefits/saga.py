@@ -16,13 +16,7 @@ from backend.benefits.claim import C, cancel_remaining
 from backend.benefits.notifications import send_notification
 from backend.benefits.problems import AlreadyClaimed
 from backend.benefits.process import Step, next_step, schedule
-from backend.benefits.reservations import (
-    post_entry,
-    register,
-    reserve,
-    unblock,
-    withdraw_deleted,
-)
+from backend.benefits.reservations import post_entry, register, reserve, unblock, withdraw_deleted
 from backend.benefits.service import AnyBenefits, Benefits, P
 from backend.benefits.terms import Terms
 from backend.benefits.transfers import look_up_transfer, request_collection, request_payout, send_transfer

@@ -27,6 +27,9 @@ from backend.store.update import insert_or_get, update_document
 
 MAX_HISTORY = 100
 IN_FORCE = "in-force"
+MIN_WORDS, MAX_WORDS = 2, 500
+"""The fewest and the most characters of a note, and of a reason to do without a part of a review."""
+
 MIN_DIGITS = 4
 """The fewest first digits of a digest that name a release."""
 

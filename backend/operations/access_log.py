@@ -20,8 +20,8 @@ from typing import Any
 import msgspec
 from litestar.types import ASGIApp, Message, Receive, ReceiveMessage, Scope, Send
 
-from backend.operations.load_shedding import IN_FLIGHT, BegunRequest, LoadShedder
-from backend.operations.metrics import REFUSAL_STATUS, AnsweredRequest, RequestCounts
+from backend.operations.load_shedding import IN_FLIGHT, BegunRequest, LoadShedder, Unavailable
+from backend.operations.metrics import AnsweredRequest, RequestCounts
 
 REQUEST_ID = "request_id"
 """The key of `scope["state"]` under which the id of the request is stored."""
@@ -38,7 +38,7 @@ _FLUSH_SECONDS = 0.25
 _MAX_LINES = 1_000
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE"})
 _METHOD_NAMES = {name.encode(): name for name in METHODS}
-_REFUSAL_END = f'","route":null,"status":{REFUSAL_STATUS},"duration_ms":0.00,"request_id":"'
+_REFUSAL_END = f'","route":null,"status":{Unavailable.status},"duration_ms":0.00,"request_id":"'
 _VALID_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LONG_NUMBER = re.compile(r"\d{6,}[\dXx]?")
 

@@ -13,11 +13,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from backend.city.service import City
+from backend.operations.load_shedding import Unavailable
 
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 """The buckets of all latencies, in seconds."""
-REFUSAL_STATUS = 503
-"""Of a request that an overloaded process refuses before it is read."""
 
 
 class _RouteCounts(Struct):
@@ -54,7 +53,7 @@ class RequestCounts:
                 counts.seconds += seconds
                 counts.buckets[bisect_left(BOUNDS, seconds)] += 1
             for method, number in list(self.refused.items()):
-                self._of(method, None, REFUSAL_STATUS).buckets[0] += number - self._refused_counted.get(method, 0)
+                self._of(method, None, Unavailable.status).buckets[0] += number - self._refused_counted.get(method, 0)
                 self._refused_counted[method] = number
 
     def _of(self, method: str, route: str | None, status: int) -> _RouteCounts:

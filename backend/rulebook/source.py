@@ -4,7 +4,7 @@ Each fault shows the file, line, column and text that it refers to, so every par
 until the module is compiled.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
 from msgspec import Struct
@@ -89,12 +89,20 @@ class SourceFile(Struct):
             self.faults.append(found)
 
 
+def files_of(texts: Mapping[str, str]) -> dict[str, SourceFile]:
+    """Return the texts of rule modules as files to check again, each with the module's name as its path."""
+    return {name: SourceFile(name, text, []) for name, text in texts.items()}
+
+
 def suggest(word: str, known: Iterable[str]) -> Text:
     """Return "did you mean ...?" for a misspelt word, or the known words if none is similar."""
     known = sorted(known)
-    near = get_close_matches(word, known, n=1, cutoff=0.6)
-    if near:
-        return Text(zh=f"是否应为“{near[0]}”？", en=f"did you mean {near[0]!r}?")
+    return _hint(next(iter(get_close_matches(word, known, n=1, cutoff=0.6)), None), known)
+
+
+def _hint(near: str | None, known: Sequence[str]) -> Text:
+    if near is not None:
+        return Text(zh=f"是否应为“{near}”？", en=f"did you mean {near!r}?")
     return Text(zh="可用的有：" + "、".join(known), en="one of: " + ", ".join(known)) if known else NO_HELP
 
 
@@ -117,10 +125,7 @@ _OF_A_KEY = 0.7
 def suggest_key(written: str, known: Iterable[str]) -> Text:
     """Return "did you mean ...?" for an unknown key, or the known keys if none is similar."""
     known = sorted(known)
-    near = nearest_key(written, known)
-    if near is not None:
-        return Text(zh=f"是否应为“{near}”？", en=f"did you mean {near!r}?")
-    return Text(zh="可用的有：" + "、".join(known), en="one of: " + ", ".join(known))
+    return _hint(nearest_key(written, known), known)
 
 
 def _columns(character: str) -> int:

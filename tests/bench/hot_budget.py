@@ -2,20 +2,12 @@
 
 import statistics
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import uvloop
-
-from backend.app import documents_of, open_city
-from backend.city.service import discover_integrations, discover_services
-from backend.settings import Settings
-from backend.store.connect import prepare_store
-from backend.store.mongo.store import Driver
+from backend.city.service import City
 from tests.bench.report import Table
-from tests.keys import new_keys
-from tests.mongod import mongod
+from tests.bench.stores import on_each_store
 from tests.services.talent_code.crowd import claim_at_once, make_talents
 from tests.services.talent_code.sample_rules import AMOUNTS, TERMS, benefit, write_rules
 
@@ -28,18 +20,8 @@ SPREAD = [f"spread_{number:02}" for number in range(BUDGETS)]
 
 def compare() -> Table:
     """Let people claim one benefit, then as many others a hundred benefits, in turn."""
-    rows: list[tuple[str, ...]] = []
-    with TemporaryDirectory() as folder, mongod() as url:
-        address, _, options = url.partition("?")
-        rules = _rules(Path(folder) / "rules")
-        stores: Sequence[tuple[str, str, Driver]] = (
-            ("embedded file", f"sqlite:///{folder}/city.db", "motor"),
-            ("MongoDB, motor", f"{address.rstrip('/')}/budgets_motor?{options}", "motor"),
-            ("MongoDB, pymongo", f"{address.rstrip('/')}/budgets_pymongo?{options}", "pymongo"),
-        )
-        for name, store, driver in stores:
-            prepare_store(store, documents_of(discover_services()))
-            rows.append((name, *uvloop.run(_run(store, driver, Path(folder) / name, rules))))
+    with TemporaryDirectory() as folder:
+        rows = on_each_store("budgets", _rules(Path(folder) / "rules"), _claims)
     return Table(
         "hot_budget",
         f"{CLAIMS * ROUNDS:,} claims to one benefit, compared with as many by other people to {BUDGETS} benefits, "
@@ -59,10 +41,7 @@ def _rules(folder: Path) -> Path:
     return folder
 
 
-async def _run(store: str, driver: Driver, folder: Path, rules: Path) -> tuple[str, ...]:
-    keys, sandbox = new_keys(folder / "keys"), str(folder / "sandbox.db")
-    settings = Settings(store=store, mongo_driver=driver, keys=keys, sandbox=sandbox, rules=str(rules))
-    city = open_city(settings, discover_services(), discover_integrations("integrations"))
+async def _claims(city: City) -> tuple[str, ...]:
     people = await make_talents(city, 2 * CLAIMS * ROUNDS)
     rates: list[tuple[float, float, float]] = []
     for begin in range(0, len(people), 2 * CLAIMS):
@@ -75,7 +54,6 @@ async def _run(store: str, driver: Driver, folder: Path, rules: Path) -> tuple[s
             rates_of_round.append(CLAIMS / seconds)
             processor.append(time.process_time() - used)
         rates.append((rates_of_round[0], rates_of_round[1], processor[1] / processor[0]))
-    await city.store.close()
     hot, spread, ratios = zip(*rates, strict=True)
     return (
         f"{statistics.median(hot):,.0f}",

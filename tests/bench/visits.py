@@ -4,26 +4,17 @@ import asyncio
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import uvloop
-
-from backend.app import documents_of, open_city
-from backend.city.service import City, discover_integrations, discover_services
+from backend.city.service import City
 from backend.services.medical_credit.hospital_commands import handle_command
 from backend.services.medical_credit.model.commands import CloseVisit, OpenVisit
 from backend.services.medical_credit.model.hospital import Hospital
 from backend.services.medical_credit.model.visit import Line
 from backend.services.medical_credit.saga import visit_saga
-from backend.settings import Settings
-from backend.store.connect import prepare_store
-from backend.store.mongo.store import Driver
 from tests.bench.health_code_read import ROOT
 from tests.bench.report import Table
+from tests.bench.stores import on_each_store
 from tests.integrations.his.hospital import connect, enrol
-from tests.keys import new_keys
-from tests.mongod import mongod
 from tests.services.health_code.scene import id_number
 
 VISITS, PATIENTS, MAX_CONCURRENT, CHARGES = 1_000, 200, 32, 5
@@ -31,37 +22,17 @@ VISITS, PATIENTS, MAX_CONCURRENT, CHARGES = 1_000, 200, 32, 5
 
 def bill() -> Table:
     """Open, charge, close and bill a thousand visits, including calls to the insurance sandbox."""
-    rows: list[tuple[str, ...]] = []
-    with TemporaryDirectory() as folder, mongod() as url:
-        address, _, options = url.partition("?")
-        stores: Sequence[tuple[str, str, Driver]] = (
-            ("embedded file", f"sqlite:///{folder}/city.db", "motor"),
-            ("MongoDB, motor", f"{address.rstrip('/')}/visits_motor?{options}", "motor"),
-            ("MongoDB, pymongo", f"{address.rstrip('/')}/visits_pymongo?{options}", "pymongo"),
-        )
-        for name, store, driver in stores:
-            prepare_store(store, documents_of(discover_services()))
-            seconds, commands = uvloop.run(_run(store, driver, Path(folder) / name))
-            rows.append((name, f"{VISITS / seconds:,.0f}", f"{commands / seconds:,.0f}"))
     return Table(
         "visits",
         f"Visits from their opening to their bill: opened, {CHARGES} charges, closed, credit held, settled by the "
         f"insurance's sandbox (a file of its own, each call durable), posted and billed; {VISITS:,} visits of "
         f"{PATIENTS} patients, {MAX_CONCURRENT} at once, one process on uvloop, without HTTP.",
         ("store", "visits per second", "commands per second"),
-        rows,
+        on_each_store("visits", ROOT / "rules", _visits),
     )
 
 
-async def _run(store: str, driver: Driver, folder: Path) -> tuple[float, int]:
-    settings = Settings(
-        store=store,
-        mongo_driver=driver,
-        keys=new_keys(folder / "keys"),
-        sandbox=str(folder / "sandbox.db"),
-        rules=str(ROOT / "rules"),
-    )
-    city = open_city(settings, discover_services(), discover_integrations("integrations"))
+async def _visits(city: City) -> tuple[str, ...]:
     hospital = await connect(city)
     patients = [id_number(number) for number in range(PATIENTS)]
     for number in patients:
@@ -75,8 +46,7 @@ async def _run(store: str, driver: Driver, folder: Path) -> tuple[float, int]:
     begin = time.perf_counter()
     await asyncio.gather(*map(one, range(VISITS)))
     seconds = time.perf_counter() - begin
-    await city.store.close()
-    return seconds, VISITS * (CHARGES + 2)
+    return f"{VISITS / seconds:,.0f}", f"{VISITS * (CHARGES + 2) / seconds:,.0f}"
 
 
 async def _visit(city: City, hospital: Hospital, number: int, patients: Sequence[str]) -> None:

@@ -22,13 +22,14 @@ from backend.rulebook.needs import facts_of
 from backend.rulebook.preview.comparison import Subject
 from backend.rulebook.preview.documents import UnreadableDocument
 from backend.rulebook.preview.groups import Groups
-from backend.rulebook.preview.report import Means, ModulePreview, PreviewReport
+from backend.rulebook.preview.report import Means, PreviewReport
 from backend.services.health_code.facts import Contact, HealthFacts
 from backend.services.health_code.model import ColourChange, HealthRecord
 from backend.services.health_code.rule_modules import COLOUR
 from backend.store import Document, Store
 from backend.store.sqlite.store import SqliteStore
 from tests.bench.profiles import rich_facts
+from tests.city.previews import matrix, report_of
 from tests.conftest import ROOT
 from tests.rulebook.test_agreement import CITY, RULEBOOK
 from tests.store.opener import opener
@@ -90,16 +91,7 @@ def embedded(folder: Path, records: list[HealthRecord]) -> Store:
 
 
 def preview(store: Store, old: Rulebook, new: Rulebook, at: datetime = NOW) -> PreviewReport:
-    async def run() -> PreviewReport:
-        report = await preview_editions(store, STORED, old, new, at)
-        await store.close()
-        return report
-
-    return asyncio.run(run())
-
-
-def matrix(module: ModulePreview) -> dict[tuple[str | int, str | int], int]:
-    return {(cell.old, cell.new): cell.people for cell in module.matrix}
+    return report_of(lambda: store, [], STORED, (old, new), at)
 
 
 def people(number: int) -> list[HealthRecord]:

@@ -38,7 +38,7 @@ from backend.cli.rules.editions import edition
 from backend.cli.rules.loading import rulebook_in_force
 from backend.cli.rules.printed_preview import print_report
 from backend.i18n import Text
-from backend.rulebook import SourceFile, make_rulebook
+from backend.rulebook import make_rulebook
 from backend.rulebook.language.operation import EvaluationError
 from backend.rulebook.language.temporal import midnight, parse_instant
 from backend.rulebook.needs import facts_of
@@ -47,6 +47,7 @@ from backend.rulebook.preview.documents import UnreadableDocument
 from backend.rulebook.preview.possible import TooManyAnswers
 from backend.rulebook.preview.report import ModulePreview, NotPreviewed, PreviewReport
 from backend.rulebook.preview.tally import Tally
+from backend.rulebook.source import files_of
 from backend.settings import Settings
 from backend.store import Part, Store
 from backend.store.connect import open_store
@@ -313,10 +314,7 @@ def _count_part(
     """Count one part; this is run in a process of its own."""
     services = discover_services()
     structs, zone = facts_of(rule_modules_of(services)), ZoneInfo(settings.time_zone)
-    old, new = (
-        make_rulebook({name: SourceFile(name, text, []) for name, text in files.items()}, structs, zone)
-        for files in texts
-    )
+    old, new = (make_rulebook(files_of(files), structs, zone) for files in texts)
     facts = next(facts for facts in stored_facts_of(services) if facts.covers(module))
 
     def progress(people: int) -> None:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from backend.city.releases import only_digest
+from backend.city.releases import MAX_WORDS, MIN_WORDS, only_digest
 from backend.cli.api import signed_in
 from backend.cli.errors import load_settings, report_errors
 from backend.cli.language import AuthorCommand, AuthorOption, language
@@ -35,8 +35,6 @@ MAX_WAIT_SECONDS = 600
 """How long `approve` waits for the review."""
 
 DIGEST = click.argument("digest")
-MIN_WORDS, MAX_WORDS = 2, 500
-"""The fewest and the most characters of a note or a reason, as the server takes them."""
 
 
 def _words(text: str) -> str:

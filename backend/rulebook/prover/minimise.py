@@ -1,7 +1,7 @@
 """From any counterexample to the smallest: fewest list elements and facts, then the simplest values and instants."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
@@ -76,13 +76,7 @@ class Minimiser:
     def _fewest_elements(self) -> None:
         elements = list(present_elements(self.question.facts, exists=True))
         number = count(elements)
-        low, high = 0, self.model.number(number)
-        while low < high and time.monotonic() < self.deadline:
-            middle = (low + high) // 2
-            if self._wish(number <= middle):
-                high = self.model.number(number)
-            else:
-                low = middle + 1
+        self._least(lambda: self.model.number(number), lambda most: number <= most)
         for element in reversed(elements):  # which ones must not depend on what the solver found first
             if element is not True and element is not False and not self._wish(neg(element)):
                 self.solver.add(element == self.model.truth(element))
@@ -101,24 +95,25 @@ class Minimiser:
 
     def _nearest(self, term: Term, near: int, unit: int) -> None:
         """Find the multiple of a unit that is nearest to an instant."""
-        low, high = 0, abs(self.model.number(term) - near) // unit + 1
-        while low < high and time.monotonic() < self.deadline:
-            middle = (low + high) // 2
-            if self._wish(conj([term >= near - middle * unit, term <= near + middle * unit])):
-                high = middle
-            else:
-                low = middle + 1
+        self._least(
+            lambda: -(-abs(self.model.number(term) - near) // unit),
+            lambda most: conj([term >= near - most * unit, term <= near + most * unit]),
+        )
         self._wish(term <= near)  # of two that are as near, the earlier
 
     def _smallest_number(self, term: Term, kind: Type) -> None:
         """Find the least number that is not negative, or the least at all."""
         if self._wish(term >= 0) is False:
             return
-        low, high = max(0, kind.low), self.model.number(term)
+        self._least(lambda: self.model.number(term), lambda most: term <= most, max(0, kind.low))
+
+    def _least(self, value: Callable[[], int], at_most: Callable[[int], Term], low: int = 0) -> None:
+        """Make a number the least that it can be, `low` or more: `value` returns what it is in the model."""
+        high = value()
         while low < high and time.monotonic() < self.deadline:
             middle = (low + high) // 2
-            if self._wish(term <= middle):
-                high = self.model.number(term)
+            if self._wish(at_most(middle)):
+                high = value()
             else:
                 low = middle + 1
 

@@ -99,8 +99,7 @@ async def handle_commands(
 
     async def write() -> Visit:
         before = await city.store.get(Visit, key)
-        after = await changed(before)
-        return after if after is before else await _store(city, before, after)
+        return await _store(city, before, await changed(before))
 
     key = visit_id(hospital.id, number)
     stored = await change_in_hand(city.store, Visit, key, changed, (CommandRefused, Problem))
@@ -217,7 +216,7 @@ async def _moved(city: City, before: Visit, after: Visit) -> Visit:
 
 async def save_visit(city: City, before: Visit | None, after: Visit) -> Visit:
     """Store a changed visit. Raises Conflict or Duplicate if another writer changed it since it was read."""
-    return after if after is before else await _store(city, before, _touched(city, before, after))
+    return await _store(city, before, _touched(city, before, after))
 
 
 def _touched(city: City, before: Visit | None, after: Visit) -> Visit:
@@ -225,6 +224,8 @@ def _touched(city: City, before: Visit | None, after: Visit) -> Visit:
 
 
 async def _store(city: City, before: Visit | None, after: Visit) -> Visit:
+    if after is before:
+        return after
     return await (city.store.insert(after) if before is None else city.store.replace(after))
 
 

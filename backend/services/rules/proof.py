@@ -25,6 +25,7 @@ from backend.rulebook.prover.claim_reader import ClaimsFile
 from backend.rulebook.prover.claims import Claim
 from backend.rulebook.prover.report import ProofReport
 from backend.rulebook.prover.standing import all_claims, read_claim_files, read_standing_claims
+from backend.rulebook.source import files_of
 
 STARTING_SECONDS = 60.0
 """The longest time for a process to start, and to check the modules, on a loaded machine."""
@@ -84,8 +85,8 @@ def answer_to(question: Question) -> Answer:
     from backend.rulebook.prover.proof import Edition, prove_editions
 
     structs, zone = facts_of(rule_modules_of(discover_services())), ZoneInfo(question.time_zone)
-    old = make_rulebook(_files(question.old), structs, zone)
-    new = make_rulebook(_files(question.new), structs, zone, old)
+    old = make_rulebook(files_of(question.old), structs, zone)
+    new = make_rulebook(files_of(question.new), structs, zone, old)
     files = {name: SourceFile(f"{question.digest[:16]}/{name}", text, []) for name, text in question.claims.items()}
     try:
         standing = read_standing_claims(Path(question.folder), new)
@@ -107,10 +108,6 @@ def answer_to(question: Question) -> Answer:
     rest = prove_editions(before, after, further, question.seconds - report.seconds)  # no author takes the city's time
     results = (*report.results, *(replace(one, by_author=True) for one in rest.results))
     return Answer(replace(report, results=results, seconds=round(report.seconds + rest.seconds, 3)))
-
-
-def _files(texts: Mapping[str, str]) -> dict[str, SourceFile]:
-    return {name: SourceFile(name, text, []) for name, text in texts.items()}
 
 
 def _further_claims(found: ClaimsFile, standing: ClaimsFile | None, taken: Sequence[Claim]) -> list[Claim]:

@@ -24,6 +24,7 @@ from backend.city.service import City
 from backend.problems import NotFound
 from backend.rulebook import InvalidRulebook, Rulebook, SourceFile, make_rulebook, module_name
 from backend.rulebook.needs import check_needs, facts_of
+from backend.rulebook.source import files_of
 from backend.security.identity import Caller
 from backend.services.rules.model import (
     ActivationScheduled,
@@ -149,8 +150,7 @@ async def activate(city: City, caller: Caller, digest: str, at: datetime | None)
 
 async def _store_initial(city: City, now: datetime) -> str:
     """Store the edition of this process's folder of rules as a release, and return its digest."""
-    files = {name: SourceFile(name, text, []) for name, text in city.rulebook.texts.items()}
-    await store_release(city.store, files, city.rulebook, now, note=INITIAL_NOTE)
+    await store_release(city.store, files_of(city.rulebook.texts), city.rulebook, now, note=INITIAL_NOTE)
     return city.rulebook.digest
 
 

@@ -1,6 +1,5 @@
 """A draft of the standing is previewed for everybody who is enrolled, as if each opened an outpatient visit."""
 
-import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from backend.city.person import Person
-from backend.city.preview import preview_editions, stored_facts_of
+from backend.city.preview import stored_facts_of
 from backend.city.service import discover_services
 from backend.paylater.account import RecordedBreach
 from backend.paylater.credit_line import CreditLine
@@ -20,6 +19,7 @@ from backend.services.medical_credit.model.enrolment import Enrolment
 from backend.services.medical_credit.model.visit import Visit
 from backend.services.medical_credit.rule_modules import STANDING
 from backend.store import Store
+from tests.city.previews import matrix, only_module, report_of
 from tests.rulebook.test_agreement import RULEBOOK
 from tests.services.drafts import draft_of
 from tests.store.opener import opener
@@ -58,19 +58,7 @@ def enrolled(number: int, arrears_yuan: int = 0, adult_at: datetime = EIGHTEEN) 
 
 
 def preview(opened: Open, new: Rulebook, accounts: list[Enrolment]) -> ModulePreview:
-    async def run() -> ModulePreview:
-        store = opened()
-        await store.restore(accounts)
-        report = await preview_editions(store, STORED, RULEBOOK, new, NOW, modules=[STANDING])
-        await store.close()
-        (module,) = report.modules
-        return module
-
-    return asyncio.run(run())
-
-
-def matrix(module: ModulePreview) -> dict[tuple[str | int, str | int], int]:
-    return {(cell.old, cell.new): cell.people for cell in module.matrix}
+    return only_module(report_of(opened, accounts, STORED, (RULEBOOK, new), NOW, [STANDING]))
 
 
 def test_lower_arrears_suspend_those_between_the_old_limit_and_the_new_one(opened: Open) -> None:

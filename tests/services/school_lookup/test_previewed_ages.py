@@ -1,6 +1,5 @@
 """A draft of the age of entry is previewed for the children whom the city knows."""
 
-import asyncio
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -8,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from backend.city.person import Person
-from backend.city.preview import preview_editions, stored_facts_of
+from backend.city.preview import stored_facts_of
 from backend.city.service import discover_services
 from backend.rulebook.preview.report import ModulePreview
 from backend.services.school_lookup.rule_modules import AGE
 from backend.store import Store
+from tests.city.previews import matrix, only_module, report_of
 from tests.rulebook.test_agreement import RULEBOOK
 from tests.services.drafts import draft_of
 from tests.store.opener import opener
@@ -44,20 +44,13 @@ CHILDREN = [
 
 
 def preview(opened: Open, old_value: str, new_value: str) -> ModulePreview:
-    async def run() -> ModulePreview:
-        store = opened()
-        await store.restore([*CHILDREN, child(99, date(1980, 1, 1))])
-        report = await preview_editions(store, STORED, RULEBOOK, draft_of(AGE, old_value, new_value), NOW)
-        await store.close()
-        (module,) = report.modules
-        return module
-
-    return asyncio.run(run())
+    people = [*CHILDREN, child(99, date(1980, 1, 1))]
+    return only_module(report_of(opened, people, STORED, (RULEBOOK, draft_of(AGE, old_value, new_value)), NOW))
 
 
 def test_a_lower_age_of_entry_admits_younger_children_and_leaves_those_of_six_too_old(opened: Open) -> None:
     module = preview(opened, "value: 6, source: years_2018", "value: 5, source: years_2018")
-    assert {(cell.old, cell.new): cell.people for cell in module.matrix} == {
+    assert matrix(module) == {
         ("admissible", "too_old"): 2,
         ("too_young", "admissible"): 3,
     }

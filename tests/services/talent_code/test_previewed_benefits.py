@@ -22,6 +22,7 @@ from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.talent import Figures, Grant, Talent
 from backend.store import Document, Store
 from backend.store.sqlite.store import SqliteStore
+from tests.city.previews import matrix, only_module, report_of
 from tests.conftest import ROOT
 from tests.rulebook.test_agreement import CITY, RULEBOOK
 from tests.services.talent_code.old_age import MODULE
@@ -73,21 +74,9 @@ def people() -> list[Person]:
 
 
 def preview(opened: Open, old: Rulebook, new: Rulebook, documents: Sequence[Document]) -> ModulePreview:
-    async def run() -> ModulePreview:
-        store = opened()
-        for kind in {type(one) for one in documents}:
-            await store.restore([one for one in documents if type(one) is kind])
-        report = await preview_editions(store, STORED, old, new, NOW)
-        await store.close()
-        assert report.not_previewed == []
-        (module,) = report.modules
-        return module
-
-    return asyncio.run(run())
-
-
-def matrix(module: ModulePreview) -> dict[tuple[str | int, str | int], int]:
-    return {(cell.old, cell.new): cell.people for cell in module.matrix}
+    report = report_of(opened, documents, STORED, (old, new), NOW)
+    assert report.not_previewed == []
+    return only_module(report)
 
 
 def test_a_new_benefit_is_counted_by_the_best_answers(opened: Open) -> None:

@@ -1,19 +1,18 @@
 """A preview of a reform dated ahead says in which direction it goes and what it costs, on its day and before."""
 
-import asyncio
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from backend.city.person import Person
-from backend.city.preview import preview_editions
 from backend.cli.rules.printed_preview import print_report
 from backend.rulebook import Rulebook
 from backend.rulebook.preview.report import PreviewReport
 from backend.services.talent_code.model.claim import Claim
 from backend.services.talent_code.model.talent import Talent
 from backend.store.sqlite.store import SqliteStore
+from tests.city.previews import report_of
 from tests.rulebook.test_agreement import CITY, RULEBOOK
 from tests.services.talent_code.old_age import MODULE
 from tests.services.talent_code.test_previewed_benefits import NOW, STORED, WITH_SUBSIDY, edition, people
@@ -25,14 +24,9 @@ REFORM = MODULE.replace(EIGHTY, f"{EIGHTY}    - {{from: 2026-12-01, value: 100 y
 
 
 def preview(folder: Path, old: Rulebook, new: Rulebook) -> PreviewReport:
-    async def run() -> PreviewReport:
-        store = SqliteStore.open(folder / "city.db", [Person, Talent, Claim])
-        await store.restore(people())
-        report = await preview_editions(store, STORED, old, new, NOW)
-        await store.close()
-        return report
-
-    return asyncio.run(run())
+    return report_of(
+        lambda: SqliteStore.open(folder / "city.db", [Person, Talent, Claim]), people(), STORED, (old, new), NOW
+    )
 
 
 @pytest.fixture

@@ -1,13 +1,12 @@
 """A draft of the talent code's rules is previewed on the facts that follow from each stored talent."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from backend.city.person import Person
-from backend.city.preview import preview_editions, previewed, stored_facts_of
+from backend.city.preview import previewed, stored_facts_of
 from backend.city.service import discover_services, rule_modules_of
 from backend.i18n import Text
 from backend.rulebook import Rulebook, SourceFile, make_rulebook, read_rules
@@ -19,6 +18,7 @@ from backend.services.talent_code.model.evidence import Evidence, Qualification
 from backend.services.talent_code.model.talent import Figures, Grant, Talent, benefit_facts, talent_facts
 from backend.services.talent_code.rule_modules import CLASS_MODULE
 from backend.store.sqlite.store import SqliteStore
+from tests.city.previews import only_module, report_of
 from tests.conftest import ROOT
 from tests.rulebook.test_agreement import CITY, RULEBOOK
 
@@ -79,16 +79,9 @@ def lower_professors() -> Rulebook:
 
 
 def preview(folder: Path, new: Rulebook) -> ModulePreview:
-    async def run() -> ModulePreview:
-        store = SqliteStore.open(folder / "city.db", [Talent, Person, Claim])
-        await store.restore(talents())
-        await store.restore([profile_of(one) for one in talents()])
-        report = await preview_editions(store, STORED, RULEBOOK, new, NOW)
-        await store.close()
-        (module,) = report.modules
-        return module
-
-    return asyncio.run(run())
+    documents = [*talents(), *map(profile_of, talents())]
+    opened = lambda: SqliteStore.open(folder / "city.db", [Talent, Person, Claim])  # noqa: E731  named for its type
+    return only_module(report_of(opened, documents, STORED, (RULEBOOK, new), NOW))
 
 
 def test_a_draft_of_the_catalogue_is_decided_on_the_evidence_of_each_talent(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from backend.city.releases import RulebookPointer, RulebookRelease
+from backend.city.releases import MAX_WORDS, MIN_WORDS, RulebookPointer, RulebookRelease
 from backend.i18n import Text
 from backend.rulebook.diff import RulebookDiff
 from backend.services.rules.model import PartName, RulebookApproval, RulebookReview
@@ -31,9 +31,11 @@ ClaimsPath = Annotated[
     ),
 ]
 Claims = Annotated[dict[ClaimsPath, str], Meta(max_length=MAX_FILES)]
-Note = Annotated[str, Meta(min_length=2, max_length=500, description="why the rules change; names nobody")]
+Note = Annotated[
+    str, Meta(min_length=MIN_WORDS, max_length=MAX_WORDS, description="why the rules change; names nobody")
+]
 Reason = Annotated[
-    str, Meta(min_length=2, max_length=500, description="why the part can be done without; names nobody")
+    str, Meta(min_length=MIN_WORDS, max_length=MAX_WORDS, description="why the part can be done without; names nobody")
 ]
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256, hexadecimal")]
 
