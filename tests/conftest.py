@@ -166,11 +166,16 @@ def rules_are_read_once() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def signatures_are_parsed_once() -> Iterator[None]:
-    """Parse the signature of each handler once for all cities of a run; it takes half of the time to create an app."""
+    """Parse the signature of each handler once for all cities of a run; it takes half of the time to create an app.
+
+    That of a closure belongs to one app, which it would keep alive with its open files.
+    """
     parse = ParsedSignature.from_fn
     parsed: dict[tuple[object, ...], ParsedSignature] = {}
 
     def from_fn(fn: Callable[..., object], signature_namespace: dict[str, object]) -> ParsedSignature:
+        if getattr(fn, "__closure__", None):
+            return parse(fn, signature_namespace)
         key = (fn, *sorted((name, id(kind)) for name, kind in signature_namespace.items()))
         if key not in parsed:
             parsed[key] = parse(fn, signature_namespace)

@@ -35,7 +35,7 @@ async def record_scan(city: City, scan: Scan) -> VenueVisit | None:
     None means that there is none: the code was not valid, or the person's record has been erased. Raises ScanIdReused
     if the scan id was used for another code.
     """
-    key = _visit_id(scan)
+    key = visit_id(scan)
     record = await _find_record(city, scan.code) if scan.code.outcome == "valid" else None
     if record is None:
         return await city.store.get(VenueVisit, key)
@@ -69,7 +69,7 @@ async def _find_record(city: City, code: GenuineCode[HealthCodeClaims]) -> Healt
     return None
 
 
-def _visit_id(scan: Scan) -> str:
+def visit_id(scan: Scan) -> str:
     """Return the id of the one visit that a code allows at a venue."""
     claims = scan.code.claims
     parts = scan.venue, claims.sub, claims.jti, str(claims.issued_at)

@@ -34,7 +34,9 @@ def challenged(client: Client, phone: str = PHONE) -> dict[str, str]:
 def sign_in(client: Client, clock: Clock, device: Device, phone: str = PHONE, **body: str) -> httpx.Response:
     body = challenged(client, phone) | body
     proof = device.proof(SESSIONS, clock.now.timestamp(), nonce=body["challenge"])
-    return client.post(SESSIONS, json=body, headers=proof)
+    answer = client.post(SESSIONS, json=body, headers=proof)
+    assert answer.status_code == 201, answer.text
+    return answer
 
 
 def refresh(client: Client, token: str, headers: dict[str, str] | None = None) -> httpx.Response:
