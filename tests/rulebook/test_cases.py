@@ -1,10 +1,16 @@
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
-from backend.rulebook import InvalidRulebook
+from backend.rulebook import InvalidRulebook, SourceFile
 from backend.rulebook.modules.cases import run_cases
-from tests.rulebook.tram import CITY, FARE, REFUND, Delay, Rider, load
+from backend.rulebook.modules.struct_reader import StructReader
+from backend.rulebook.modules.yaml_document import read_document
+from backend.rulebook.prover.people import block_of
+from tests.rulebook.tram import CITY, FARE, REFUND, Delay, Pass, Rider, load
 
 
 def edge(at: str, expect: str, bought: str, age: int = 30) -> str:
@@ -196,3 +202,19 @@ def test_each_fault_of_a_case_has_its_location(tmp_path: Path, old: str, new: st
     assert old in CASES
     found = faults(tmp_path, CASES.replace(old, new, 1))
     assert any(fault in line for line in found), found
+
+
+@given(
+    waits=some.timedeltas(timedelta(days=-36_525), timedelta(days=36_525)),
+    income=some.floats(1e-12, 1e20) | some.floats(-1e20, -1e-12) | some.just(0.0),
+    since=some.timedeltas(timedelta(), timedelta(days=91_000)),
+)
+def test_facts_that_are_written_for_an_author_are_read_back_to_the_last_digit(
+    waits: timedelta, income: float, since: timedelta
+) -> None:
+    bought = Pass(kind="day", bought_at=datetime(1900, 1, 2, tzinfo=UTC) + since)
+    rider = Rider(age=30, waits=waits, income=income, passes=(bought,))
+    file = SourceFile("facts.yaml", block_of(rider, CITY), [])
+    root = read_document(file)
+    assert root is not None
+    assert StructReader(file).struct(root, Rider) == rider, file.faults

@@ -88,14 +88,14 @@ def midnight(day: date, zone: ZoneInfo) -> datetime:
 
 
 def duration_text(duration: timedelta) -> str:
-    """Return a duration as a rule module writes it, such as 14d, 1h30m or 90.5s."""
+    """Return a duration as a rule module writes it, such as 14d, 1h30m or 90.5s; exact, to the microsecond."""
     sign, duration = ("-", -duration) if duration < timedelta() else ("", duration)
     minutes, seconds = divmod(duration.seconds, 60)
     hours, minutes = divmod(minutes, 60)
     parts = [(duration.days, "d"), (hours, "h"), (minutes, "m")]
     text = "".join(f"{number}{unit}" for number, unit in parts if number)
-    rest = seconds + duration.microseconds / 1_000_000
-    return sign + (text + (f"{rest:g}s" if rest else "") or "0s")
+    rest = f"{seconds}.{duration.microseconds:06}".rstrip("0").rstrip(".")
+    return sign + (text + (f"{rest}s" if rest != "0" else "") or "0s")
 
 
 def parse_timestamp(text: str) -> datetime:

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
@@ -48,8 +49,13 @@ def facts_yaml(facts: Struct, zone: ZoneInfo) -> str:
 
 
 def instant_yaml(at: datetime, zone: ZoneInfo) -> str:
-    """Return an instant as authors write it, in the city's time zone."""
-    return at.astimezone(zone).isoformat()
+    """Return an instant as authors write it, in the city's time zone.
+
+    In UTC before a zone had an offset of whole minutes, in China before 1901: RFC 3339 writes no others.
+    """
+    local = at.astimezone(zone)
+    offset = local.utcoffset()
+    return (local if offset is None or not offset.seconds % 60 else at.astimezone(UTC)).isoformat()
 
 
 def without_personal_data(
@@ -137,7 +143,9 @@ def value_yaml(value: Any, zone: ZoneInfo) -> str:  # noqa: ANN401  any value of
         case datetime():
             return f'"{instant_yaml(value, zone)}"'
         case timedelta():
-            return duration_text(value - value % _SECOND)
+            return duration_text(value)
+        case float():
+            return _decimal(value)
         case list() | tuple():
             return f"[{', '.join(value_yaml(item, zone) for item in cast('tuple[Any, ...]', value))}]"
         case Struct():
@@ -146,6 +154,12 @@ def value_yaml(value: Any, zone: ZoneInfo) -> str:  # noqa: ANN401  any value of
             return text_yaml(value)
         case _:
             return str(value)
+
+
+def _decimal(value: float) -> str:
+    """Return all digits of a number, without an exponent."""
+    text = f"{Decimal(repr(value)):f}"
+    return text if "." in text else f"{text}.0"
 
 
 def text_yaml(text: str) -> str:

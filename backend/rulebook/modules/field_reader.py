@@ -27,9 +27,9 @@ _TRUTHS = ("yes", "no", "on", "off")
 _COMMENT = re.compile(r"\s(#)(?!\s*silence\b)")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT.*")
-_SPAN = re.compile(r"(?=\d)(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s)?")
+_SPAN = re.compile(r"(-?)(?=\d)(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,8})(?:\.(\d{1,6}))?s)?")
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
-_DECIMAL = re.compile(r"-?[0-9]{1,15}\.[0-9]{1,15}")
+_DECIMAL = re.compile(r"-?[0-9]{1,30}\.[0-9]{1,30}")
 
 
 @dataclass
@@ -281,10 +281,12 @@ class FieldReader:
             return float(text)
         span = _SPAN.fullmatch(text)
         if span:
-            days, hours, minutes, seconds = (int(part or 0) for part in span.groups())
-            duration = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+            sign, *whole, fraction = span.groups(default="")
+            days, hours, minutes, seconds = (int(part or 0) for part in whole)
+            microseconds = int(fraction.ljust(6, "0"))
+            duration = timedelta(days, seconds, microseconds, minutes=minutes, hours=hours)
             if duration <= MAX_FACT_DURATION:
-                return duration
+                return -duration if sign else duration
         if _INSTANT.fullmatch(text):
             return self.instant(value)
         if _WORD.fullmatch(text) and text not in _TRUTHS:

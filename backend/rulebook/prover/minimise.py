@@ -102,13 +102,15 @@ class Minimiser:
         self._wish(term <= near)  # of two that are as near, the earlier
 
     def _smallest_number(self, term: Term, kind: Type) -> None:
-        """Find the least number that is not negative, or the least at all."""
+        """Find the least number that is not negative; of durations, one of whole days, hours, minutes or seconds."""
+        if kind.kind == "duration":
+            any(self._wish(term == unit * integer(f"{term}/{unit}")) for unit in _UNITS)  # the first that can be
         if self._wish(term >= 0) is False:
             return
         self._least(lambda: self.model.number(term), lambda most: term <= most, max(0, kind.low))
 
     def _least(self, value: Callable[[], int], at_most: Callable[[int], Term], low: int = 0) -> None:
-        """Make a number the least that it can be, `low` or more: `value` returns what it is in the model."""
+        """Make a number the least that it can be, `low` or more, and keep it: `value` returns what the model has."""
         high = value()
         while low < high and time.monotonic() < self.deadline:
             middle = (low + high) // 2
@@ -116,6 +118,7 @@ class Minimiser:
                 high = value()
             else:
                 low = middle + 1
+        self.solver.add(at_most(high))
 
 
 def _leaves(value: Value, minimiser: Minimiser) -> Iterator[tuple[Type, Term]]:

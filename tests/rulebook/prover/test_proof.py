@@ -162,3 +162,23 @@ def test_the_counterexample_does_not_depend_on_what_the_solver_finds_first(tmp_p
         found.add((shown.facts, shown.at.isoformat()))
     z3.set_param("smt.random_seed", 0)
     assert len(found) == 1, found
+
+
+def test_a_duration_is_shown_exactly_and_in_whole_days_if_it_can_be(tmp_path: Path) -> None:
+    """It was cut to whole seconds, so that who waits two days and a microsecond was shown as somebody who does not."""
+    waiting = """\
+  - id: patient
+    from: 2020-01-01
+    when: facts.waits > lasts && facts.waits LIMIT
+    then: free
+    because: {zh: 久候, en: Long wait}
+    source: "[S] council"
+otherwise:"""
+    for limit, shown in (("< duration('99h')", "waits: 3d"), ("< duration('48h0.000002s')", "waits: 2d0.000001s")):
+        (tmp_path / shown).mkdir()
+        patient = FARE.replace("otherwise:", waiting.replace("LIMIT", limit))
+        old, new = edition(tmp_path / shown, "old"), edition(tmp_path / shown, "new", patient)
+        found = answer(old, new, Compared("better")).counterexample
+        assert found is not None
+        assert shown in found.facts
+        assert f"{shown}, " in found.case or f"{shown}}}" in found.case

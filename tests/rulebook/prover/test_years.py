@@ -1,6 +1,7 @@
 """Claims about ages by the calendar are proved to the day."""
 
 from datetime import datetime
+from itertools import pairwise
 
 from msgspec import Struct
 
@@ -78,3 +79,13 @@ def test_ages_in_claims_are_of_the_citys_days_too() -> None:
     file = SourceFile("old_age.claims.yaml", AT_SEVENTY, [])
     ((_, found),) = read_claim_files({"subsidy.old_age": file}, rulebook).values()
     assert prove_editions(None, rulebook, {"subsidy.old_age": found.claims}).answer == "holds"
+
+
+def test_who_loses_by_a_higher_age_is_shown_as_the_youngest_of_them() -> None:
+    """The solver kept a distance that it had not been told to keep, and showed somebody months older."""
+    claim = Claim("less", Text(zh="主张", en="claim"), Compared("worse"), best_is_high=True)
+    editions = [edition(SUBSIDY.replace(">= 70", f">= {age}")) for age in range(60, 76)]
+    for age, (younger, older) in enumerate(pairwise(editions), 60):
+        found = prove_editions(younger, older, {"subsidy.old_age": [claim]}).results[0].counterexample
+        assert found is not None
+        assert found.facts == f'born_at: "{2026 - age}-01-01T00:00:00+08:00"'
