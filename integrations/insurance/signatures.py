@@ -45,8 +45,7 @@ class SigningKeys(Struct, frozen=True):
         if self.type == "SM3":
             return self._keyed_digest(members).finalize().hex()
         r, s = gmalg.SM2(bytes.fromhex(self.own), USER_ID).sign(_content(members))
-        halves = (half.rjust(_HALF, b"\0") for half in (r, s))  # gmalg leaves out leading zeros
-        return base64.b64encode(b"".join(halves)).decode()
+        return base64.b64encode(_whole(r) + _whole(s)).decode()
 
     def verify(self, members: Mapping[str, object]) -> bool:
         """Return whether `cainfo` is the other side's signature of the rest of an envelope."""
@@ -73,7 +72,12 @@ class SigningKeys(Struct, frozen=True):
 def new_key_pair() -> tuple[str, str]:
     """Return a new private SM2 key and its public key, in hexadecimal."""
     private, public = gmalg.SM2().generate_keypair()
-    return private.hex(), public.hex()
+    return _whole(private).hex(), public.hex()
+
+
+def _whole(number: bytes) -> bytes:
+    """Return a number of the curve in 32 bytes; gmalg leaves out leading zeros."""
+    return number.rjust(_HALF, b"\0")
 
 
 def _content(members: Mapping[str, object]) -> bytes:

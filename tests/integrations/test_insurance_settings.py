@@ -76,13 +76,22 @@ def test_an_incomplete_key_stops_the_start_and_is_not_shown(key: str) -> None:
     assert key in ("", "00") or key not in str(caught.value)
 
 
-def test_new_keys_are_printed_and_sign() -> None:
+def check_printed_keys() -> None:
     printed = CliRunner().invoke(insurance, ["keys"])
     private, public = (line.split()[1] for line in printed.output.splitlines())
     keys = SigningKeys("SM2", private, public)
     assert keys.are_complete()
     members = {"signtype": "SM2", "a": 1}
     assert keys.verify({**members, "cainfo": keys.sign(members)})
+
+
+def test_new_keys_are_printed_and_sign() -> None:
+    check_printed_keys()
+
+
+def test_a_private_key_that_begins_with_zeros_is_printed_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("secrets.randbits", lambda _: 1 << 240)
+    check_printed_keys()
 
 
 def test_the_sandbox_is_served_by_a_command(tmp_path: Path) -> None:

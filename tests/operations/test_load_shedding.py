@@ -104,28 +104,34 @@ class Proxy:
         self.silent.set()
         self._server: asyncio.Server | None = None
         self._ends: set[asyncio.StreamWriter] = set()
-        self._copying: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> int:
-        self._server = await asyncio.start_server(self._join, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         return self._server.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
         assert self._server is not None
         self._server.close()
-        self.silent.set()
-        for copying in self._copying:
-            copying.cancel()
-        await asyncio.gather(*self._copying, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         for end in self._ends:
             end.close()
+        await asyncio.gather(*(end.wait_closed() for end in self._ends), return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert self._server is not None
+        if not self._server.is_serving():  # accepted before the cut
+            writer.close()
+            return
+        self._ends.add(writer)
+        self._tasks.add(asyncio.create_task(self._join(reader, writer)))
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection(self.host, self.port)
-        self._ends |= {writer, far_writer}
-        for one, other in ((reader, far_writer), (far_reader, writer)):
-            copying = asyncio.create_task(self._copy(one, other))
-            self._copying.add(copying)
+        self._ends.add(far_writer)
+        await asyncio.gather(self._copy(reader, far_writer), self._copy(far_reader, writer))
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
