@@ -136,7 +136,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
             le=10_000,
             description="the mean time of a request that an overloaded process keeps by refusing others, images first",
         ),
-    ] = 40
+    ] = 30
     connections: Annotated[
         int,
         Meta(

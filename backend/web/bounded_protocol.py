@@ -65,6 +65,31 @@ class BoundedProtocol(HttpToolsProtocol):
     `close_if_overdue` must be called every second or so: a timer for each request would cost more.
     """
 
+    # with more than 30 attributes in its dictionary, a connection would have a table of names of its own
+    __slots__ = (
+        "_access_log",
+        "_audience",
+        "_framing_bytes_left",
+        "_has_answered",
+        "_head_bytes",
+        "_held_data",
+        "_in_body",
+        "_is_admitted",
+        "_is_closing",
+        "_is_held",
+        "_is_refused",
+        "_limits",
+        "_load_shedder",
+        "_payload_bytes",
+        "_prepared",
+        "_refusals",
+        "_refused",
+        "_seconds_allowed",
+        "_unanswered",
+        "_waiting_since",
+        "_write_deadline",
+    )
+
     def __init__(
         self,
         config: uvicorn.Config,

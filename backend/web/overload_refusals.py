@@ -5,6 +5,8 @@ times a second, and that would take the processor from those who are served.
 """
 
 import asyncio
+import math
+import re
 from collections import deque
 from collections.abc import Sequence
 from functools import lru_cache
@@ -23,13 +25,15 @@ from backend.problems import PROBLEM_JSON
 from backend.web.request_ranks import RequestRanks
 
 PACE_SECONDS = 0.1
-REFUSALS_PER_REQUEST, LEAST_REFUSALS = 4, 500
-"""For each request that ended in a tenth of a second, four may be refused in the next: they take less than a third of
-the processor then, and three times the capacity is refused without delay. The others wait for a tenth of a second."""
+REFUSALS_PER_REQUEST, LEAST_REFUSALS = 4.5, 500
+"""For each two requests that end, nine may be refused: if more than half of the capacity is served, the rest of three
+times the capacity is refused without delay, and refusals take a third of the processor at most. In any tenth of a
+second, 500 may be refused."""
 MAX_DRAINED_BYTES = 1_000_000
 """Of the body of a request that is refused; if there are more, the connection ends."""
 _BODILESS = (b"GET", b"HEAD")
 _ID = "{request id}"
+_ACCEPT_LANGUAGE = re.compile(rb"\naccept-language:([^\r\n]{0,300})", re.IGNORECASE)
 
 
 class RefusedMessages:
@@ -136,10 +140,13 @@ class OverloadRefusals:
         self._prefixes = tuple(one.prefix.encode() for one in problem_formats)
         self._answers: dict[tuple[ProblemFormat | None, str, str], PreparedAnswer] = {}
         self._load_shedder = load_shedder
+        self._left = self._earned = 0.0
+        """How many refusals may be sent; how many were earned in this tenth of a second, by requests that ended."""
+        self._ended = 0
         self._paced_until = 0.0
-        self._left = self._ended = 0
         self._held: deque[Held] = deque()
-        self._is_timed = False
+        self._releasing: asyncio.Handle | None = None
+        self._releases_at = math.inf
         self._readers: list[RefusedMessages] = []
 
     def reader(self, max_messages: int) -> RefusedMessages:
@@ -170,45 +177,50 @@ class OverloadRefusals:
 
     def pace(self, connection: Held, now: float) -> bool:
         """Return whether a refusal may be sent at once; if not, the connection is called in a moment."""
-        if now >= self._paced_until:
-            self._begin_pace(now)
-        if self._left > 0 and not self._held:
+        self._earn(now)
+        if self._left >= 1 and not self._held:
             self._left -= 1
             return True
-        if not self._is_timed:
-            self._is_timed = True
-            asyncio.get_running_loop().call_later(self._paced_until - now, self._release)
         self._held.append(connection)
+        self._release_soon(now)
         return False
 
-    def _begin_pace(self, now: float) -> None:
+    def _earn(self, now: float) -> None:
+        """Count the refusals that the requests earned which ended since, and those of a tenth of a second."""
         ended = self._load_shedder.ended
-        self._paced_until = now + PACE_SECONDS
-        self._left = max(LEAST_REFUSALS, REFUSALS_PER_REQUEST * (ended - self._ended))
+        earned = REFUSALS_PER_REQUEST * (ended - self._ended)
         self._ended = ended
+        self._left += earned
+        self._earned += earned
+        if now >= self._paced_until:
+            allowed = max(LEAST_REFUSALS, self._earned)
+            self._left = min(allowed, self._left + allowed - self._earned)
+            self._earned = 0
+            self._paced_until = now + PACE_SECONDS
+
+    def _release_soon(self, now: float) -> None:
+        at = now if self._left >= 1 else self._paced_until
+        if at < self._releases_at:
+            if self._releasing is not None:
+                self._releasing.cancel()
+            self._releasing = asyncio.get_running_loop().call_later(at - now, self._release)
+            self._releases_at = at
 
     def _release(self) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        self._begin_pace(now)
-        while self._held and self._left > 0:
+        self._releasing, self._releases_at = None, math.inf
+        now = asyncio.get_running_loop().time()
+        self._earn(now)
+        while self._held and self._left >= 1:
             self._left -= 1
             self._held.popleft().release(now)  # which may be held again at once
-        self._is_timed = bool(self._held)
-        if self._is_timed:
-            loop.call_later(PACE_SECONDS, self._release)
+        if self._held:
+            self._release_soon(now)
 
 
 def _accept_language(data: bytes) -> bytes:
     """Return the languages that a request prefers; empty if it does not say."""
-    at = data.find(b"\nAccept-Language:")
-    if at < 0:
-        at = data.find(b"\naccept-language:")
-        if at < 0:  # only now, since a copy of the request costs more than the usual ways to write the name
-            at = data.lower().find(b"\naccept-language:")
-            if at < 0:
-                return b""
-    return data[at + 17 : data.find(b"\r", at, at + 300)]
+    found = _ACCEPT_LANGUAGE.search(data)
+    return found[1] if found else b""
 
 
 @lru_cache(maxsize=1_000)

@@ -1,7 +1,7 @@
 """Load a city on this machine: `python -m tests.load [SCENARIO ...] [--store file|motor|pymongo] [--json]`.
 
 `python -m tests.load --write` runs the scenarios of overload on each store and driver, and writes the section "Load" of
-tests/bench/RESULTS.md; it takes some seven minutes.
+tests/bench/RESULTS.md; it takes some nine minutes.
 """
 
 import argparse

@@ -1,5 +1,6 @@
 """An overloaded server refuses requests before the application reads them, cheaply, completely and in order."""
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
@@ -9,9 +10,15 @@ import pytest
 from litestar import Litestar
 from msgspec.structs import replace
 
-from backend.operations.load_shedding import MOST_ROOM, Rank
+from backend.operations.load_shedding import MOST_ROOM, LoadShedder, Rank
 from backend.web import overload_refusals
-from backend.web.overload_refusals import MAX_DRAINED_BYTES
+from backend.web.overload_refusals import (
+    LEAST_REFUSALS,
+    MAX_DRAINED_BYTES,
+    PACE_SECONDS,
+    REFUSALS_PER_REQUEST,
+    OverloadRefusals,
+)
 from backend.web.request_ranks import rank_of
 from tests.servers import wait_until
 from tests.web.front_scene import CHUNKED, GET, PATIENT, Running, ask, connected, problem, serve
@@ -163,6 +170,47 @@ def test_refusals_beyond_the_pace_wait_and_are_all_sent(monkeypatch: pytest.Monk
         assert [client.response()[0] for client in clients] == [503] * 23
         assert time.monotonic() - began > 0.3, "five in each tenth of a second"
         assert [client.send(GET).response()[0] for client in clients[:3]] == [503] * 3
+
+
+class Waiting:
+    """A connection that counts how often its refusal was sent."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+
+    def release(self, now: float) -> None:
+        del now
+        self.sent += 1
+
+
+def test_two_requests_that_end_let_nine_refusals_go_at_once() -> None:
+    async def refuse() -> None:
+        load_shedder = LoadShedder()
+        refusals, waiting = OverloadRefusals(load_shedder, {}), [Waiting() for _ in range(100)]
+        loop = asyncio.get_running_loop()
+        assert sum(refusals.pace(Waiting(), loop.time()) for _ in range(LEAST_REFUSALS)) == LEAST_REFUSALS
+        assert not any(refusals.pace(one, loop.time()) for one in waiting)
+        load_shedder.ended += 20
+        refusals.pace(Waiting(), loop.time())
+        await asyncio.sleep(0.01)
+        assert sum(one.sent for one in waiting) == 20 * REFUSALS_PER_REQUEST
+
+    asyncio.run(refuse())
+
+
+def test_what_ended_while_a_server_was_too_busy_to_release_refusals_is_not_forgotten() -> None:
+    async def refuse() -> None:
+        load_shedder = LoadShedder()
+        refusals, waiting = OverloadRefusals(load_shedder, {}), [Waiting() for _ in range(LEAST_REFUSALS + 1_300)]
+        loop = asyncio.get_running_loop()
+        for one in waiting:
+            refusals.pace(one, loop.time())
+        load_shedder.ended += 200
+        refusals.pace(Waiting(), loop.time() + 2 * PACE_SECONDS)  # a round of the loop took as long as that
+        await asyncio.sleep(1.1 * PACE_SECONDS)
+        assert sum(one.sent for one in waiting) == 200 * REFUSALS_PER_REQUEST
+
+    asyncio.run(refuse())
 
 
 def test_a_client_that_hangs_up_while_its_refusal_waits_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
