@@ -25,8 +25,8 @@ Audience = Literal["citizens", "gates", "institutions"]
 STORE_UNAVAILABLE_SECONDS = 1.0
 NOT_WRITABLE_SECONDS = 30
 TARGET_SECONDS = 0.03
-"""At three times the capacity, the slowest hundredth takes four times as long as this from when it is due: it waits to be
-read while a room full of others is answered and the rest is refused, and then for those before it."""
+"""At three times the capacity, the slowest hundredth takes four times as long as this from when it is due: it waits to
+be read while a room full of others is answered and the rest is refused, and then for those before it."""
 ADAPT_SECONDS = 0.1
 FIRST_ROOM, LEAST_ROOM, MOST_ROOM = 256, 128, 4_096
 LATE_SECONDS = 0.1
