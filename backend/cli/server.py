@@ -20,7 +20,7 @@ from backend.cli.preflight import (
 )
 from backend.operations.access_log import log_as_json_lines
 from backend.store.migrations import find_migrations
-from backend.web.bounded_protocol import ConnectionLimits
+from backend.web.connection_limits import ConnectionLimits
 from backend.web.server_front import FrontServer
 
 if TYPE_CHECKING:

@@ -16,7 +16,6 @@ from typing import Any, cast
 
 import httptools
 import uvicorn
-from msgspec import Struct
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
@@ -25,34 +24,10 @@ from backend.i18n import preferred_language
 from backend.operations.access_log import REFUSED_STATUS, REQUEST_ID, AccessLog
 from backend.operations.load_shedding import IN_FLIGHT, Audience, BegunRequest
 from backend.problems import Problem
+from backend.web.connection_limits import FRAMING_BYTES_PER_BYTE, SHARE_CLOSED, ConnectionLimits
 from backend.web.overload_refusals import NO_ANSWER, OverloadRefusals, RefusedMessages
 from backend.web.request_ranks import rank_of
 from backend.web.unreadable_requests import HEADERS_TOO_LARGE, NOT_HTTP, TIMED_OUT, last_response
-
-SHARE_CLOSED = 20
-"""A twentieth of the connections is closed at a time, because finding them takes a look at all."""
-FRAMING_BYTES_PER_BYTE = 8
-"""How many bytes of chunk sizes and extensions a byte of a body may take; a chunk of one byte takes five."""
-
-
-class ConnectionLimits(Struct, frozen=True, kw_only=True):
-    """The limits of a server's connections."""
-
-    connections: int = 4_000
-    header_bytes: int = 32_768
-    """Of the request line and the headers together; likewise of trailers and chunk extensions."""
-    header_seconds: float = 10
-    """From the start of the connection, or from the first byte of a later request."""
-    body_seconds: float = 20
-    """For a body, or for reading a response that is larger than the buffers."""
-    bytes_per_second: int = 4_000
-    """Each such number of bytes adds a second to `body_seconds`."""
-    idle_seconds: float = 75
-    """Between two requests. Proxies keep connections for 60 s, and should be the first to close one."""
-    linger_seconds: float = 2
-    """How long to read on after refusing a request, so that its sender can read the response."""
-    pipelined_requests: int = 64
-    """Requests that a client may send before the response to an earlier one."""
 
 
 class _RefusedError(Exception):

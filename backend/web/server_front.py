@@ -10,7 +10,8 @@ from typing import Any
 import uvicorn
 
 from backend.operations.access_log import AccessLog
-from backend.web.bounded_protocol import BoundedProtocol, ConnectionLimits, close_longest_waiting, connections_of
+from backend.web.bounded_protocol import BoundedProtocol, close_longest_waiting, connections_of
+from backend.web.connection_limits import ConnectionLimits
 from backend.web.overload_refusals import OverloadRefusals
 
 ACCEPTED_AT_ONCE = 256

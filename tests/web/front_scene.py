@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from backend.operations.access_log import AccessLog
 from backend.operations.load_shedding import LoadShedder
-from backend.web.bounded_protocol import ConnectionLimits
+from backend.web.connection_limits import ConnectionLimits
 from backend.web.overload_refusals import OverloadRefusals
 from backend.web.server_front import FrontServer
 
