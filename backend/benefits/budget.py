@@ -33,7 +33,8 @@ class Entry(Struct, frozen=True, gc=False):
 
     `reserve` takes the amount from the free budget, `pay` from what is reserved; `release` returns what was reserved,
     `return` what was paid. `void` has the id of a `reserve`: it undoes it, or prevents it unless it is prepared again
-    later. `quota_delta` is the number of places of the quota taken, negative if they are given back.
+    later; so does a `release` with the id of a `pay` that its claim did not record. `quota_delta` is the number of
+    places of the quota taken, negative if they are given back.
     """
 
     id: str
@@ -118,13 +119,14 @@ def _reapply(budget: B, known: Entry, entry: Entry) -> B:
     if known.kind == entry.kind:
         assert known.amount_fen == entry.amount_fen, "an id is used for one movement"
         return budget if known.decided_at >= entry.decided_at else replace(budget, entries=(*others, entry))
-    assert {known.kind, entry.kind} == {"reserve", "void"}, "an id is used for one movement"
+    assert {known.kind, entry.kind} in ({"reserve", "void"}, {"pay", "release"}), "an id is used for one movement"
     if entry.decided_at <= known.decided_at:
         raise StaleEntry(known.decided_at)
-    fen = known.amount_fen if known.kind == "reserve" else 0
+    reserved_fen = {"reserve": known.amount_fen, "void": 0}.get(known.kind, -known.amount_fen)
     undone = replace(
         budget,
-        reserved_fen=budget.reserved_fen - fen,
+        reserved_fen=budget.reserved_fen - reserved_fen,
+        paid_fen=budget.paid_fen - (known.amount_fen if known.kind == "pay" else 0),
         quota_used=budget.quota_used - known.quota_delta,
         entries=others,
     )

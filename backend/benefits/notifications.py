@@ -68,15 +68,21 @@ _MESSAGES: dict[ClaimNotificationKind, Text] = {
 
 
 async def send_notification(benefits: AnyBenefits, city: City, claim: C, _now: datetime) -> C:
-    """Send the oldest notification, with local deadlines, once, however often the step is repeated."""
-    number, notification = next((number, one) for number, one in enumerate(claim.notifications) if not one.sent)
+    """Send the oldest notification, with local deadlines, once, however often the step is repeated.
+
+    It may be sent before it is stored, while another process stores other news of the claim. Therefore its number
+    counts those of its kind.
+    """
+    place, notification = next((place, one) for place, one in enumerate(claim.notifications) if not one.sent)
+    kind = notification.kind
+    number = sum(one.kind == kind for one in claim.notifications[:place])
     texts = {"title": claim.title, "shown_in": benefits.shown_in}
     if claim.clawback is not None:
         zone = city.rulebook.time_zone
         texts["appeal_until"] = date_text(claim.clawback.appeal_until, zone)
         texts["collect_at"] = date_text(claim.clawback.collect_at, zone)
-    message = _MESSAGES[notification.kind].format(yuan=yuan(notification.amount_fen), **texts)
+    message = _MESSAGES[kind].format(yuan=yuan(notification.amount_fen), **texts)
     recipient = claim.contact or claim.subject
-    await notify(city, recipient, f"{claim.collection}/{claim.id}/notifications/{number}", message)
+    await notify(city, recipient, f"{claim.collection}/{claim.id}/{kind}/{number}", message)
     notifications = tuple(replace(one, sent=True) if one is notification else one for one in claim.notifications)
     return replace(claim, notifications=notifications, failures=0)

@@ -42,7 +42,8 @@ async def register(benefits: Benefits[C, P], city: City, claim: C, now: datetime
         entitlement_lost=claim.entitlement_lost or benefits.entitlement_lost(registered, claim),
     )
     if claim.entry is None:
-        return await reserve(benefits, city, claimed, now)
+        reserving = await reserve(benefits, city, claimed, now)
+        return await _tell(benefits, city, reserving, now) if reserving.state == "waiting" else reserving
     if claim.budget != budget_id(claim.benefit, city.today().year):
         return _void(claimed, now)
     return await post_entry(benefits, city, claimed, now)
@@ -103,23 +104,27 @@ async def first_waiting(benefits: Benefits[C, P], city: City, benefit: str) -> C
 
 
 async def post_entry(benefits: AnyBenefits, city: City, claim: C, now: datetime) -> C:
-    """Apply the entry in progress to its budget, and record the result."""
+    """Apply the entry in progress to its budget, and record the result; what is to be told then is told at once."""
     entry, budget = claim.entry, claim.budget
     assert entry is not None, "there is an entry to apply"
     assert budget is not None, "an entry belongs to a budget"
     try:
         await apply_to_budget(benefits, city, budget, entry)
     except BudgetExhausted:
-        return join_waitlist(claim, now)
+        return await _tell(benefits, city, join_waitlist(claim, now), now)
     except StaleEntry as stale:
         later = max(now, stale.closed_until + TICK)  # it was never applied, or the budget would know it
         return replace(claim, entry=replace(entry, decided_at=later), decided_at=later)
     if entry.kind not in ("reserve", "pay"):  # it freed money or quota for waiting claims
         await benefits.serve_waitlist.enqueue(city.jobs, claim.benefit)
-    recorded = record_entry(claim, entry)
-    if all(notification.sent for notification in recorded.notifications):
-        return recorded
-    return await send_notification(benefits, city, recorded, now)  # its notice was stored with the entry
+    return await _tell(benefits, city, record_entry(claim, entry), now)
+
+
+async def _tell(benefits: AnyBenefits, city: City, claim: C, now: datetime) -> C:
+    """Send a notification, if one is unsent: what it tells is in the budget already."""
+    if all(notification.sent for notification in claim.notifications):
+        return claim
+    return await send_notification(benefits, city, claim, now)
 
 
 def prepare_reservation(claim: C, budget: str, now: datetime) -> C:

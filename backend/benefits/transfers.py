@@ -13,6 +13,7 @@ from backend.benefits.claim import C, ClaimInstalment, Collection, cancel_remain
 from backend.benefits.ports import PayoutBank
 from backend.benefits.problems import NothingToRepay, RepaymentInProgress
 from backend.benefits.process import RETRY_INTERVAL, next_payable
+from backend.benefits.reservations import post_entry
 from backend.benefits.service import AnyBenefits
 from backend.benefits.terms import Terms
 from backend.city.bank_cards import NAME_DIFFERS
@@ -54,14 +55,20 @@ def request_repayment(claim: C, now: datetime, _term: Terms, *, collection_id: s
 
 
 async def send_transfer(benefits: AnyBenefits, city: City, claim: C, now: datetime) -> C:
-    """Request the recorded transfer, and record the answer. Raises UpstreamTimeout or UpstreamRejected."""
+    """Request the recorded transfer, and record the answer. Raises UpstreamTimeout or UpstreamRejected.
+
+    What was paid is posted to the budget before the answer is stored, so that one write stores both.
+    """
     transfer, bank = claim.pending_transfer(), city.port(PayoutBank)
     if transfer is None:
         return claim
     move = bank.collect if isinstance(transfer, Collection) else bank.pay_out
     account, name = await account_of(benefits, city, claim), await benefits.payee(city, claim)
     answer = await with_timeout(move(transfer.id, account, name, transfer.amount_fen))
-    return apply_answer(claim, transfer.id, answer, now, benefits.terms(city, now))
+    answered = apply_answer(claim, transfer.id, answer, now, benefits.terms(city, now))
+    if answered.entry is None or answered.entry.kind != "pay":
+        return answered
+    return await post_entry(benefits, city, answered, now)
 
 
 async def look_up_transfer(benefits: AnyBenefits, city: City, claim: C, now: datetime) -> C:
@@ -92,9 +99,12 @@ def apply_answer(claim: C, transfer_id: str, answer: BankAnswer, now: datetime, 
 def _apply_payout(claim: C, index: int, answer: BankAnswer, now: datetime, term: Terms) -> C:
     instalment = claim.instalments[index]
     if answer.outcome == "done":
+        assert instalment.requested_at is not None, "it was requested"
         claim = replace(claim, name_differs=False)
         paid = replace(instalment, state="paid", paid_at=now, receipt=answer.receipt)
-        paying = prepare_entry(_with_instalment(claim, index, paid), "pay", instalment.amount_fen, now)
+        # Every process that learns the answer dates the entry alike, so that a budget knows it, or refuses it as late.
+        dated = instalment.requested_at
+        paying = prepare_entry(_with_instalment(claim, index, paid), "pay", instalment.amount_fen, dated)
         return notify(paying, "paid", instalment.amount_fen, now)
     attempts = instalment.attempts + 1
     reopened = replace(instalment, state="open", attempts=attempts, retry_at=now + RETRY_INTERVAL)

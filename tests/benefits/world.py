@@ -36,7 +36,8 @@ BEHIND = timedelta(seconds=0.5)
 class WatchedStore(KillingStore):
     """A killing store that checks that no write of a budget exceeds its limit.
 
-    `recorded_entries` are the entries that were recorded in claims; a process may apply them to the budget at any time.
+    `recorded_entries` are the entries that were recorded in claims, and the payments that were posted before their
+    claims recorded them; a process may apply them to the budget at any time.
     """
 
     def __init__(self, store: Store) -> None:
@@ -57,6 +58,8 @@ class WatchedStore(KillingStore):
             assert before is not None
             assert committed(document) <= max(document.limit_fen, committed(before)), "the budget is overspent"
             self.drops += document.closed_until != before.closed_until
+            posted = [one for one in document.entries if one not in before.entries and one.kind == "pay"]
+            self.recorded_entries.extend((document.id, one) for one in posted)
         try:
             return await super().replace(document)
         finally:

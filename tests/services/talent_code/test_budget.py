@@ -100,9 +100,18 @@ def test_pruning_closes_a_budget_until_the_latest_decision_on_an_applied_entry()
 
 def test_an_id_belongs_to_one_movement() -> None:
     budget = made(HUNDRED, reserve("c1", 60_00), entry("c1/1", "pay", 30_00))
-    for other in (reserve("c1", 60_01), entry("c1/1", "pay", 30_01), entry("c1/1", "release", 30_00)):
+    for other in (reserve("c1", 60_01), entry("c1/1", "pay", 30_01), entry("c1/1", "return", 30_00)):
         with pytest.raises(AssertionError, match="one movement"):
             apply_entry(budget, other)
+
+
+def test_money_that_was_paid_and_released_is_released_in_whichever_order_both_arrive() -> None:
+    """A process posted a payment, and another one stored that the bank had refused it."""
+    reserved = made(HUNDRED, reserve("c1", 60_00))
+    paid, released = entry("c1/1", "pay", 60_00), entry("c1/1", "release", 60_00, -1, seconds=1)
+    assert sums(made(reserved, paid, released)) == (0, 0, 0, 0)
+    with pytest.raises(StaleEntry):
+        made(reserved, released, paid)
 
 
 def test_no_more_is_paid_released_or_returned_than_was_reserved_or_paid() -> None:

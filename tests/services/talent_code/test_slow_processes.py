@@ -4,13 +4,21 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
 from backend.benefits import budget as budget_model
 from backend.benefits.budget import Entry, StaleEntry
 from backend.benefits.budgets import apply_to_budget, get_or_create_budget
+from backend.benefits.claim import notify
+from backend.benefits.claims import receive_notice
+from backend.benefits.notifications import send_notification
+from backend.benefits.reservations import post_entry
+from backend.benefits.transfers import apply_answer
 from backend.benefits.waitlist import leave_waitlist, serve_waitlist
+from backend.city.notices import Notice
+from backend.city.upstream import BankAnswer, BankNotice
 from backend.services.talent_code import saga
 from backend.services.talent_code.claims import claim_benefit
 from backend.services.talent_code.model.claim import Budget, Claim
@@ -111,6 +119,66 @@ def test_an_entry_that_was_applied_and_dropped_is_never_applied_again(world: Tal
     claims(world, world.person(DOCTOR), FOUR_HUNDRED)
     assert not any(entry.claim == paid.id for entry in budget_of(world, FOUR_HUNDRED).entries)
     check_all_are_stale(world, recorded_entries(world, paid))
+
+
+def test_a_payment_that_a_second_process_learns_of_late_is_posted_once(world: TalentWorld) -> None:
+    world.bank.database.script_outcomes("pay_out", "pending")
+    requested = claims(world, world.person(DOCTOR), FOUR_HUNDRED)
+    transfer = requested.pending_transfer()
+    assert transfer is not None
+    body, signature = world.bank.notice(transfer.id)
+    world.run(lambda: receive_notice(saga.claims, world.city(0, FOUR_HUNDRED), body, signature))
+    world.run(lambda: saga.claims.resume(world.city(0, FOUR_HUNDRED), requested.id))
+    claims(world, world.person(DOCTOR), FOUR_HUNDRED)  # the budget drops the entry
+    before = budget_of(world, FOUR_HUNDRED)
+    assert (before.paid_fen, before.reserved_fen) == (100_00, 0)
+
+    world.clock.now += timedelta(seconds=9)
+    slow = world.city(1, FOUR_HUNDRED)
+    paid = apply_answer(requested, transfer.id, BankAnswer("done"), slow.now(), saga.benefits.terms(slow, slow.now()))
+    world.run(lambda: post_entry(saga.benefits, slow, paid, slow.now()))
+    assert budget_of(world, FOUR_HUNDRED) == before
+
+
+def test_the_budget_agrees_with_the_answer_that_was_stored_first(world: TalentWorld) -> None:
+    """A process posts that the bank has paid, and hangs before it stores that; the bank then says that it has not."""
+    world.bank.database.script_outcomes("pay_out", "pending")
+    requested = claims(world, world.person(DOCTOR), FOUR_HUNDRED)
+    transfer = requested.pending_transfer()
+    assert transfer is not None
+    slow = world.city(1, FOUR_HUNDRED)
+    paid = apply_answer(requested, transfer.id, BankAnswer("done"), slow.now(), saga.benefits.terms(slow, slow.now()))
+    assert world.run(lambda: post_entry(saga.benefits, slow, paid, slow.now())).entry is None
+    assert budget_of(world, FOUR_HUNDRED).paid_fen == 50_00
+
+    body = msgspec.json.encode(BankNotice(transfer.id, BankAnswer("failed")))
+    city = world.city(0, FOUR_HUNDRED)
+    world.run(lambda: receive_notice(saga.claims, city, body, world.bank.sign(body)))
+    failed = world.run(lambda: saga.claims.resume(city, requested.id))
+    assert failed is not None
+    assert (failed.state, failed.paid_fen) == ("failed", 0)
+    budget = budget_of(world, FOUR_HUNDRED)
+    assert (budget.reserved_fen, budget.paid_fen, budget.quota_used) == (0, 0, 0)
+    assert paid.entry is not None
+    check_all_are_stale(world, [paid.entry])
+
+
+def test_news_that_are_told_before_they_are_stored_are_told_once(world: TalentWorld) -> None:
+    """A process tells of a payment, and finds other news stored when it stores that; it tells of the payment again."""
+    claim, city = claims(world, world.person(DOCTOR), NOTHING), world.city(0, NOTHING)
+    assert [one.kind for one in claim.notifications] == ["waiting"]
+
+    async def tell_all(news: Claim) -> None:
+        while any(not one.sent for one in news.notifications):
+            news = await send_notification(saga.benefits, city, news, NOON)
+
+    async def told() -> list[str]:
+        return [one.text.en async for one in world.real.store.scan(Notice)]
+
+    world.run(lambda: tell_all(notify(claim, "paid", 50_00, NOON)))
+    world.run(lambda: tell_all(notify(notify(claim, "cancelled", 0, NOON), "paid", 50_00, NOON)))
+    texts = world.run(told)
+    assert len(texts) == len(set(texts)) == len(["waiting", "paid", "cancelled"])
 
 
 def test_a_reservation_that_was_decided_twice_is_made_once(
