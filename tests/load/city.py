@@ -95,6 +95,8 @@ def served(store: str) -> Iterator[Served]:
     port, metrics_port = free_port(), free_port()
     with ExitStack() as running:
         folder = Path(running.enter_context(TemporaryDirectory()))
+        # The keys of the copy must not remember it: the next copy is another store.
+        keys = shutil.copytree(city.keys, folder / "keys", ignore=shutil.ignore_patterns(MEMORY))
         environment = os.environ | {
             "PYTHONPATH": str(ROOT),
             "CHENGMA_STORE": f"sqlite:///{_copied(city.store, folder / 'city.db')}",
@@ -102,7 +104,7 @@ def served(store: str) -> Iterator[Served]:
             "CHENGMA_CODE_SECONDS": str(CODE_SECONDS),
             "CHENGMA_TRUSTED_PROXIES": "127.0.0.1/32",
             **dict.fromkeys(_LIMITS, "100000000"),
-            "CHENGMA_KEYS": city.settings.keys,
+            "CHENGMA_KEYS": str(keys),
             "CHENGMA_RULES": str(ROOT / "rules"),
             "CHENGMA_PORT": str(port),
             "CHENGMA_METRICS_PORT": str(metrics_port),
@@ -110,8 +112,7 @@ def served(store: str) -> Iterator[Served]:
         os.sched_setaffinity(0, {LAST_CORE})  # mongod inherits this
         if store != "file":
             url = running.enter_context(mongod("--wiredTigerCacheSizeGB", "1"))
-            keys = shutil.copytree(city.keys, folder / "keys", ignore=shutil.ignore_patterns(MEMORY))
-            environment |= {"CHENGMA_STORE": url, "CHENGMA_KEYS": str(keys), "CHENGMA_MONGO_DRIVER": store}
+            environment |= {"CHENGMA_STORE": url, "CHENGMA_MONGO_DRIVER": store}
             subprocess.run([sys.executable, "-m", "backend", "migrate"], env=environment, cwd=folder, check=True)
             asyncio.run(_fill(city.store, url))
         pid = running.enter_context(server(["-m", "tests.load.measured_server"], port, environment, folder / "log"))
