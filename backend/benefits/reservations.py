@@ -104,7 +104,7 @@ async def first_waiting(benefits: Benefits[C, P], city: City, benefit: str) -> C
 
 
 async def post_entry(benefits: AnyBenefits, city: City, claim: C, now: datetime) -> C:
-    """Apply the entry in progress to its budget, and record the result; what is to be told then is told at once."""
+    """Apply the entry in progress to its budget, record the result, and send the notification of it."""
     entry, budget = claim.entry, claim.budget
     assert entry is not None, "there is an entry to apply"
     assert budget is not None, "an entry belongs to a budget"

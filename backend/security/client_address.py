@@ -49,8 +49,12 @@ class TrustedProxies:
         return any(address in network for network in self._networks)
 
 
+@lru_cache(maxsize=10_000)
 def parse_address(text: str) -> Address | None:
-    """Return an address, an IPv4 address that is mapped to IPv6 as itself; None if it is malformed."""
+    """Return an address, an IPv4 address that is mapped to IPv6 as itself; None if it is malformed.
+
+    Cached, since each request through a proxy has three.
+    """
     try:
         address = ipaddress.ip_address(text.strip().partition("%")[0])
     except ValueError:

@@ -31,6 +31,8 @@ from backend.services.health_code.model import ScanIdReused, VenueNotAssigned, V
 from backend.services.health_code.rule_modules import Colour
 from backend.services.health_code.scans import Scan, record_scan
 from backend.store import StoreUnavailable
+from backend.web.fast_paths import city_of
+from backend.web.uncached import NO_STORE, Uncached
 
 gate = role_guard("gate", recent=True, by_venue=True)
 
@@ -75,11 +77,16 @@ _VALID = {
 
 
 @post(
-    "/v1/verifications", guards=[gate], status_code=200, priority="essential", problems=(VenueNotAssigned, ScanIdReused)
+    "/v1/verifications",
+    guards=[gate],
+    status_code=200,
+    response_headers=NO_STORE,
+    priority="essential",
+    problems=(VenueNotAssigned, ScanIdReused),
 )
 async def verify_code(
-    data: JSONBody[ScanRequest], request: Request[Caller, AccessClaims, State], city: NamedDependency[City]
-) -> Verification:
+    data: JSONBody[ScanRequest], request: Request[Caller, AccessClaims, State]
+) -> Uncached[Verification]:
     """Verify a code scanned at one of the caller's venues, and record the visit.
 
     The outcome is `valid`, `expired`, `unreadable` (not a code at all, or not scanned completely), `unknown_key` (the
@@ -89,17 +96,18 @@ async def verify_code(
     """
     if data.venue not in request.user.venues:
         raise _venue_not_assigned()
+    city = city_of(request)
     now = city.now()
     scanned = read_code(data.payload, city.keys.jwks(), now, city.settings.clock_skew_seconds)
     if isinstance(scanned, RejectedCode):
-        return _verification(scanned.outcome, None)
+        return Uncached(_verification(scanned.outcome, None))
     scan = Scan(data.venue, data.scan_id, scanned, request.user.account_id, now)
     try:
         visit = await record_scan(city, scan)
-        return await _recorded(visit, scan, city, with_name=data.with_name)
+        return Uncached(await _recorded(visit, scan, city, with_name=data.with_name))
     except StoreUnavailable:
         request.app.state.load_shedder.note_store_unavailable()
-        return _offline_result(scanned, now)
+        return Uncached(_offline_result(scanned, now))
 
 
 @post("/v1/offline-scans", guards=[gate], status_code=200, problems=(VenueNotAssigned,))
