@@ -41,9 +41,26 @@ def work_with(work: Callable[[Line, Grouping[int, int]], Awaitable[None]], *, ti
 async def begun(groups: Grouping[int, int], *numbers: int) -> list["asyncio.Task[int]"]:
     """Begin to send numbers and return their tasks, once they wait."""
     tasks = [asyncio.create_task(groups.run(number)) for number in numbers]
-    for _ in range(3):
+    for _ in range(2 + grouping.TURNS):
         await asyncio.sleep(0)
     return tasks
+
+
+def test_what_follows_from_the_answers_of_a_batch_is_one_batch_again() -> None:
+    """Three callers send a number, and its answer a few turns of the loop later, each after another number of them."""
+
+    async def work(line: Line, groups: Grouping[int, int]) -> None:
+        async def twice(number: int) -> int:
+            first = await groups.run(number)
+            for _ in range(number):
+                await asyncio.sleep(0)
+            return await groups.run(first)
+
+        line.answers.set()
+        assert await asyncio.gather(*map(twice, (1, 2, 3))) == [100, 200, 300]
+        assert line.batches == [[1, 2, 3], [10, 20, 30]]
+
+    work_with(work)
 
 
 def test_the_items_that_come_while_a_batch_is_under_way_are_the_next_batch() -> None:
