@@ -58,7 +58,6 @@ def read_codes() -> Table:
         subprocess.run([sys.executable, "-m", "backend", "migrate"], env=environment, cwd=folder, check=True)
         asyncio.run(_fill(city.store, url))
         rows = [_compare(driver, prepared, url, environment, Path(folder)) for driver in DRIVERS]
-    os.sched_setaffinity(0, {FIRST_CORE, LAST_CORE})
     return Table(
         "mongodb_health_code",
         f"`GET {PATH}` over MongoDB for {CITIZENS:,} different citizens, compared with bare reads of the same records: "

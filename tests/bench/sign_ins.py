@@ -1,10 +1,9 @@
 """Sign-ins per second, by phones that are new to the city and by phones that it knows, on each store."""
 
 import asyncio
-import os
 import statistics
 
-from tests.bench.health_code_read import FIRST_CORE, LAST_CORE, rate_of_core
+from tests.bench.health_code_read import rate_of_core
 from tests.bench.report import Table
 from tests.load.city import STORES, Served, served
 from tests.load.visitors import sign_ins
@@ -15,7 +14,6 @@ ROUNDS, OF_A_ROUND = 4, 1_000
 def measure() -> Table:
     """Sign in thousands of phones twice: the first time makes their accounts."""
     rows = [_measure(store) for store in STORES]
-    os.sched_setaffinity(0, {FIRST_CORE, LAST_CORE})
     return Table(
         "sign_ins",
         f"`POST /v1/sessions` by {ROUNDS * OF_A_ROUND:,} phones with the code that each was sent: attempts counted, "

@@ -1,13 +1,12 @@
 """What a city takes up: bytes of each kind of document and its indexes on MongoDB, and the memory of a server."""
 
 import asyncio
-import os
 from pathlib import Path
 from typing import Any
 
 from pymongo import MongoClient
 
-from tests.bench.health_code_read import FIRST_CORE, LAST_CORE, ask
+from tests.bench.health_code_read import ask
 from tests.bench.report import Table
 from tests.load.city import served
 from tests.load.visitors import scans, sign_ins
@@ -25,7 +24,6 @@ def measure() -> Table:
         status = Path(f"/proc/{city.pid}/status").read_text(encoding="ascii")
         memory = int(status.partition("VmHWM:")[2].split()[0]) * 1_024
         rows = _collections(city.environment["CHENGMA_STORE"])
-    os.sched_setaffinity(0, {FIRST_CORE, LAST_CORE})
     return Table(
         "space",
         f"Documents of MongoDB after {WRITTEN:,} displays, scans and sign-ins, before compression, and their indexes. "

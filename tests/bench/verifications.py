@@ -1,10 +1,9 @@
 """Scans at gates per second: a code verified, the colour found, the visit recorded, on each store."""
 
 import asyncio
-import os
 import statistics
 
-from tests.bench.health_code_read import FIRST_CORE, LAST_CORE, ask, free_port, rate_of_core, server
+from tests.bench.health_code_read import ask, free_port, rate_of_core, server
 from tests.bench.report import Table
 from tests.load.city import STORES, served
 from tests.load.visitors import scans
@@ -15,7 +14,6 @@ ROUNDS, OF_A_ROUND, WARM_UP = 5, 1_000, 200
 def compare() -> Table:
     """Compare verifications with a bare route that decodes and encodes the same JSON."""
     rows = [_measure(store) for store in STORES]
-    os.sched_setaffinity(0, {FIRST_CORE, LAST_CORE})
     return Table(
         "verifications",
         f"`POST /v1/verifications` of {ROUNDS * OF_A_ROUND:,} codes, each of another person and scanned once, at fifty "
