@@ -16,6 +16,9 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _IPV6_PREFIX = 64
 """A subscriber usually gets a whole /64 of IPv6 addresses."""
 
+_MAX_ADDRESS_CHARACTERS = 100
+"""More than any address with its zone; so what a client sends in place of one does not fill the memory."""
+
 
 class TrustedProxies:
     """Finds the address of the client behind the proxies whose networks are trusted."""
@@ -49,12 +52,13 @@ class TrustedProxies:
         return any(address in network for network in self._networks)
 
 
-@lru_cache(maxsize=10_000)
 def parse_address(text: str) -> Address | None:
-    """Return an address, an IPv4 address that is mapped to IPv6 as itself; None if it is malformed.
+    """Return an address, an IPv4 address that is mapped to IPv6 as itself; None if it is malformed."""
+    return _parsed(text) if len(text) <= _MAX_ADDRESS_CHARACTERS else None
 
-    Cached, since each request through a proxy has three.
-    """
+
+@lru_cache(maxsize=10_000)  # each request through a proxy has three
+def _parsed(text: str) -> Address | None:
     try:
         address = ipaddress.ip_address(text.strip().partition("%")[0])
     except ValueError:
