@@ -60,9 +60,10 @@ class BegunRequest(Struct, gc=False):
     audience: Audience
     begun: float
     is_admitted: bool = False
+    is_waiting: bool = False
+    """For its own client, to send or to read."""
     waiting_since: float = 0.0
     seconds_waited: float = 0.0
-    """For its own client, to send or to read."""
 
 
 def adapted_room(room: int, peak: int, mean_seconds: float, target_seconds: float, *, was_full: bool) -> int:
@@ -108,13 +109,18 @@ class LoadShedder:
         return BegunRequest(audience, now, is_admitted)
 
     def wait(self, request: BegunRequest) -> None:
-        """Do not count a request while it waits for its own client, until `resume`."""
+        """Do not count a request while it waits for its own client, until `resume`; nothing changes if it waits."""
+        if request.is_waiting:
+            return
         self.in_flight -= 1
         self._in_flight_of[request.audience] -= 1
-        request.waiting_since = self._clock()
+        request.is_waiting, request.waiting_since = True, self._clock()
 
     def resume(self, request: BegunRequest) -> None:
-        """Count a request again whose client has sent or read something."""
+        """Count a request again whose client has sent or read something; nothing changes if it does not wait."""
+        if not request.is_waiting:
+            return
+        request.is_waiting = False
         self.in_flight += 1
         self._in_flight_of[request.audience] += 1
         seconds = self._clock() - request.waiting_since
@@ -124,6 +130,7 @@ class LoadShedder:
 
     def end(self, request: BegunRequest) -> None:
         """Count a request no longer, and note how long it took."""
+        self.resume(request)
         self.in_flight -= 1
         self._in_flight_of[request.audience] -= 1
         self._seconds += self._clock() - request.begun - request.seconds_waited

@@ -57,6 +57,7 @@ class BoundedProtocol(HttpToolsProtocol):
         "_load_shedder",
         "_payload_bytes",
         "_prepared",
+        "_reading",
         "_refusals",
         "_refused",
         "_seconds_allowed",
@@ -79,6 +80,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._load_shedder = access_log.load_shedder
         self._audience: Audience = "citizens"
         self._is_admitted = False
+        self._reading: BegunRequest | None = None
+        """The request that has begun and whose body is read; there is none if it waits for earlier ones."""
         self._refused: RefusedMessages | None = None
         self._prepared = NO_ANSWER
         self._is_held, self._held_data = False, b""
@@ -90,9 +93,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_body = False
         self._unanswered = 0
         self._has_answered = self._is_refused = self._is_closing = False
-        self._head_bytes = 0
-        self._payload_bytes = 0
-        self._framing_bytes_left = 0
+        self._head_bytes = self._payload_bytes = self._framing_bytes_left = 0
 
     # ── events of the connection ──
 
@@ -123,9 +124,6 @@ class BoundedProtocol(HttpToolsProtocol):
             self._read_refused(self._refused, data)
             return
         size = self._limits.header_bytes
-        if len(data) <= size:
-            self._parse(data)
-            return
         for start in range(0, len(data), size):
             self._parse(data[start : start + size])
             if self._is_refused:
@@ -153,6 +151,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._framing_bytes_left = min(self._limits.header_bytes, allowed) - (len(data) - self._payload_bytes)
             if self._framing_bytes_left < 0:
                 self._refuse(HEADERS_TOO_LARGE)
+        if self._in_body and self._reading is not None:
+            self._load_shedder.wait(self._reading)
 
     def pause_writing(self) -> None:
         """Start the deadline of a client that does not read its response."""
@@ -197,8 +197,7 @@ class BoundedProtocol(HttpToolsProtocol):
             if self._refusals.pace(self, now):
                 self._send_refusal(refused, now)
             else:
-                self._is_held = True
-                self._seconds_allowed = math.inf
+                self._is_held, self._seconds_allowed = True, math.inf
 
     def release(self, now: float) -> None:
         """Send the refusal that waits, and read on."""
@@ -232,7 +231,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         request = self._load_shedder.begin(self._audience, is_admitted=self._is_admitted)
-        self._is_admitted = False
+        self._is_admitted, self._reading = False, request
         cast("dict[str, Any]", cycle.scope)["state"][IN_FLIGHT] = request
         task = self.loop.create_task(self._run(cycle, app, request))
         task.add_done_callback(self.tasks.discard)
@@ -259,6 +258,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= self._limits.pipelined_requests:
             self._refuse(NOT_HTTP)
             raise _RefusedError
+        self._reading = None
         super().on_headers_complete()
         self.headers = []  # trailers are appended to this list, and not to the headers of the request
         self._in_body = True
@@ -268,8 +268,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _parsed_head_bytes(self) -> int:
         assert self.parser is not None, "it is parsing"
-        request_line = len(self.parser.get_method()) + len(self.url) + len(" HTTP/1.1\r\n") + 1
-        return request_line + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers) + len("\r\n")
+        lines = sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)
+        return len(self.parser.get_method()) + len(self.url) + len("  HTTP/1.1\r\n\r\n") + lines
 
     def on_body(self, body: bytes) -> None:
         """Let each part of a body extend its deadline."""
@@ -280,6 +280,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """End the deadline: now the client waits for us, unless it has its response already."""
         super().on_message_complete()
+        if self._reading is not None:
+            self._load_shedder.resume(self._reading)
         self._in_body = False
         self._head_bytes = 0
         self._seconds_allowed = math.inf
@@ -300,14 +302,14 @@ class BoundedProtocol(HttpToolsProtocol):
             self._start_asgi_task(*self.pipeline.pop())
         else:
             self._start_idling()
+        self._reading = None
 
     def _start_idling(self) -> None:
         if self._seconds_allowed == math.inf and not self._unanswered:
             self._wait(self._limits.idle_seconds)
 
     def _wait(self, seconds: float) -> None:
-        self._waiting_since = self.loop.time()
-        self._seconds_allowed = seconds
+        self._waiting_since, self._seconds_allowed = self.loop.time(), seconds
 
     # ── ends ──
 
@@ -374,8 +376,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _linger(self) -> None:
         """Read on for a moment after the last response: if the connection closed at once, TCP would drop it."""
-        self._is_refused = True
-        self._head_bytes = 0
+        self._is_refused, self._head_bytes = True, 0
         self._wait(self._limits.linger_seconds)
         self._end_writing()
 

@@ -181,3 +181,15 @@ def test_a_request_that_was_admitted_when_it_began_is_not_refused_later() -> Non
     load_shedder = filled(citizens=1_000)
     load_shedder.admit("decoration", load_shedder.begin(is_admitted=True))
     assert load_shedder.refused == 0
+
+
+def test_a_request_that_waits_for_its_client_is_no_load_however_often_that_is_said() -> None:
+    load_shedder = LoadShedder()
+    request = load_shedder.begin()
+    for expected, change in ((0, load_shedder.wait), (1, load_shedder.resume)):
+        for _ in range(2):
+            change(request)
+            assert load_shedder.in_flight == expected
+    load_shedder.wait(request)
+    load_shedder.end(request)
+    assert load_shedder.in_flight == 0

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from backend.operations.load_shedding import Audience, BegunRequest, LoadShedder
 from tests.integrations.his.hl7v2.mllp_scene import Authority
 from tests.servers import wait_until
 from tests.web.front_scene import CHUNKED, GET, PATIENT, SHORT, ask, connected, problem, serve
@@ -217,6 +218,39 @@ def test_hang_ups_leave_nothing_behind() -> None:
                 for client in clients:
                     client.send(request)
         wait_until(lambda: running.connections == 0)
+        wait_until(lambda: running.load_shedder.in_flight == 0)
+
+
+def test_requests_whose_bodies_have_not_come_are_no_load_from_the_first_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are all read in one turn of the loop, which is held up meanwhile, before any of their tasks runs."""
+    in_flight: list[int] = []
+    begin = LoadShedder.begin
+
+    def noted(load_shedder: LoadShedder, *audience: Audience, is_admitted: bool = False) -> BegunRequest:
+        if not in_flight:
+            time.sleep(0.5)
+        request = begin(load_shedder, *audience, is_admitted=is_admitted)
+        in_flight.append(load_shedder.in_flight)
+        return request
+
+    monkeypatch.setattr(LoadShedder, "begin", noted)
+    with serve() as running, connected(running.port, 201) as (first, *others):
+        first.send(GET)
+        for client in others:
+            client.send(CHUNKED + b"5\r\nhe")
+        wait_until(lambda: len(in_flight) == 201)
+        assert max(in_flight) <= 2
+        assert others[0].send(b"llo\r\n0\r\n\r\n").response()[0] == 200
+    wait_until(lambda: running.load_shedder.in_flight == 0)
+
+
+def test_an_early_response_leaves_nothing_of_a_body_that_comes_later() -> None:
+    with serve() as running, connected(running.port) as (client,):
+        for _ in range(3):
+            client.send(CHUNKED.replace(b"/echo", b"/early"), b"5\r\nhe")
+            assert client.response()[0] == 401
+            client.send(b"llo\r\n", b"0\r\n\r\n")
+        assert client.send(GET).response()[0] == 200
         wait_until(lambda: running.load_shedder.in_flight == 0)
 
 
